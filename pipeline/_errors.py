@@ -1,0 +1,9 @@
+"""The one exception that means "your input, your settings or your disk", never "our bug".
+
+Knows nothing of where it is raised. The command line prints its text as one line and exits with 1;
+anything else that escapes is a defect and keeps its traceback.
+"""
+
+
+class ZfuseError(Exception):
+    """A refusal in one line: what happened, the value, the limit, the cure."""

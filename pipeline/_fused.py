@@ -1,0 +1,35 @@
+"""What a fold returns for one tile, or for a whole stack.
+
+Must not know: how it was made, where it goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Fused"]
+
+
+@dataclass(frozen=True)
+class Fused:
+    """All-in-focus image, depth map and confidence map.
+
+    Attributes
+    ----------
+    image
+        (C, Y, X), or (Y, X) when the input had no channel axis; the input's dtype.
+    depth
+        (Y, X) float32, in planes from 0, finer than one plane.
+    confidence
+        (Y, X) float32 in 0..1: how much the focus peak stands out. 0 means that nothing in the
+        stack says which plane is in focus here.
+    """
+
+    image: NDArray[Any]
+    depth: NDArray[np.float32]
+    confidence: NDArray[np.float32]
