@@ -133,9 +133,7 @@ class Stack:
         """Dtype of the pixels."""
         return self.reader.dtype
 
-    def calibrated(
-        self, *, z_step: float | None = None, pixel_size: float | None = None
-    ) -> Stack:
+    def calibrated(self, *, z_step: float | None = None, pixel_size: float | None = None) -> Stack:
         """Return the same stack with a z step or pixel size (µm) given by hand."""
         stack = self
         if z_step is not None:

@@ -1,0 +1,131 @@
+"""The run config: everything that decides a run, as one frozen value.
+
+Duty: what the command line fills and YAML files give, checked before a pixel is read. Must not know: how a run
+works.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+)
+
+from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._plan import DEFAULT_MEMORY
+from zfuse.pipeline.methods import METHODS, Method, make_method
+
+__all__ = ["RunConfig", "load_settings", "make_config", "one_line"]
+
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def _bytes(value: Any) -> Any:
+    """Accept 640000000, "640MB", "2GB", "1.5 GiB"."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
+    if not match:
+        raise ValueError(f"{value!r} is no size; write it like 640MB or 2GB")
+    number, prefix, binary = match.groups()
+    factor = 1024 ** " kmgt".index(prefix) if binary and prefix else _SIZES[prefix]
+    return int(float(number) * factor)
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+PathText = Annotated[str, BeforeValidator(_path)]
+
+
+class RunConfig(BaseModel):
+    """One run: where from, where to, how.
+
+    Unknown keys are refused: a misspelt setting on a rig must not pass in silence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: PathText = Field(description="OME-Zarr, TIFF, or a folder of plane images; path or URL")
+    output: PathText = Field(description="ends in .ome.zarr, .ome.tif, .tif or .png")
+    method: Annotated[SerializeAsAny[Method], BeforeValidator(make_method)] = Field(
+        default="select", validate_default=True, description="name, or name and settings"
+    )  # type: ignore[assignment]
+    channel: int | str | None = Field(
+        None, description="channel that decides for all: name, or index from 0; default: all decide"
+    )
+    series: int | None = Field(None, ge=0, description="image of a collection; default: all")
+    z_step: float | None = Field(None, gt=0, description="µm between planes")
+    pixel_size: float | None = Field(None, gt=0, description="µm a pixel")
+    tile: int | None = Field(None, gt=0, description="edge of a tile in px; default: by memory")
+    memory: Annotated[int, BeforeValidator(_bytes)] = Field(
+        DEFAULT_MEMORY, gt=0, description="bytes for the whole process"
+    )
+    workers: int | None = Field(None, ge=1, description="threads; default: all cores")
+    overwrite: bool = Field(False, description="replace an output that exists")
+    allow_missing: bool = Field(False, description="read missing chunks as the fill value")
+
+
+def load_settings(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of run settings.
+
+    Raises
+    ------
+    ZfuseError
+        The file is missing, is no YAML, or holds no mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ZfuseError(f"cannot read config {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise ZfuseError(f"config {path} is no valid YAML: {line}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ZfuseError(f"config {path} holds a {type(values).__name__}, not keys and values")
+    return values
+
+
+def make_config(values: dict[str, Any], origin: str = "settings") -> RunConfig:
+    """Validate settings.
+
+    Raises
+    ------
+    ZfuseError
+        One line: which key, which value, what is allowed.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ZfuseError(f"{origin}: {one_line(error)}") from error
+
+
+def one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = RunConfig if error.title == "RunConfig" else _method_class(error.title)
+        near = get_close_matches(key, known.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known.model_fields)}"
+        return f"unknown key {key!r}; {hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key} = {first['input']!r}: {message}"
+
+
+def _method_class(title: str) -> type[BaseModel]:
+    return next(e.load() for e in METHODS.values() if e.class_name == title)

@@ -1,0 +1,202 @@
+"""Folding one tile: planes in, in order; strips in threads; one fused tile out.
+
+Duty: the order of planes, the buffers, and that reading goes on while planes are folded. Must not know: file
+formats, sinks, Dask, what a method computes.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._fused import Fused
+from zfuse.pipeline._region import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._plan import TilePlan
+    from zfuse.pipeline._stack import PlaneReader
+    from zfuse.pipeline.methods import Method
+
+__all__ = ["Cancelled", "OrderedFold", "fold_tile"]
+
+
+class Cancelled(Exception):
+    """The run was asked to stop."""
+
+
+def fold_tile(
+    reader: PlaneReader,
+    t: int,
+    tile: Region,
+    plan: TilePlan,
+    method: Method,
+    calibration: Any,
+    pool: ThreadPoolExecutor,
+    *,
+    cancel: Event,
+    advance: Callable[[int], None],
+) -> Fused:
+    """Fuse one tile of one time point.
+
+    Parameters
+    ----------
+    reader, t
+        Pixels and time point.
+    tile
+        The tile, its window includes the halo.
+    plan
+        Blocks and strips.
+    method, calibration
+        The fold.
+    pool
+        Threads that fold strips; shared by all tiles of a process.
+    cancel
+        Checked at every block; set, it raises `Cancelled`.
+    advance
+        Told the number of voxels of each block that was folded.
+
+    Returns
+    -------
+    Fused
+        Image (C, h, w), depth and confidence (h, w) of the tile's core.
+    """
+    channels, planes = reader.shape[1:3]
+    blocks = [slice(z, min(z + plan.block, planes)) for z in range(0, planes, plan.block)]
+    strips = plan.cut(tile)
+    states = [method.start(strip, channels, reader.dtype, calibration) for strip in strips]
+    rows, columns = tile.window
+    shape = (plan.block, channels, rows.stop - rows.start, columns.stop - columns.start)
+    buffers = [np.empty(shape, reader.dtype) for _ in blocks[:2]]
+
+    def read(n: int) -> NDArray[Any]:
+        z = blocks[n]
+        return reader.read(t, z, rows, columns, out=buffers[n % 2][: z.stop - z.start])
+
+    with ThreadPoolExecutor(1, thread_name_prefix="zfuse-read") as ahead:
+        pending = ahead.submit(read, 0)
+        for n, z in enumerate(blocks):
+            block = pending.result()
+            if cancel.is_set():
+                raise Cancelled
+            if n + 1 < len(blocks):
+                pending = ahead.submit(read, n + 1)
+            wait_all([pool.submit(method.add, state, block, z.start) for state in states])
+            advance(block[..., 0, 0].size * tile.shape[0] * tile.shape[1])
+    buffers.clear()
+    del block, pending
+    return _assemble(tile, strips, states, method, pool)
+
+
+def wait_all(futures: list[Future[Any]]) -> None:
+    """Wait for every future, then raise the first error: no thread may outlive its buffers."""
+    wait(futures)
+    for future in futures:
+        future.result()
+
+
+def _assemble(
+    tile: Region, strips: list[Region], states: list[Any], method: Method, pool: ThreadPoolExecutor
+) -> Fused:
+    """Finish strips into the tile's arrays; each strip's state goes as soon as it is copied."""
+    top = tile.core[0].start
+    depth = np.empty(tile.shape, np.float32)
+    confidence = np.empty(tile.shape, np.float32)
+    images: list[NDArray[Any]] = []
+
+    def finish(strip: Region, state: Any) -> None:
+        part = method.finish(state)
+        if not images:
+            images.append(np.empty((len(part.image), *tile.shape), part.image.dtype))
+        at = slice(strip.core[0].start - top, strip.core[0].stop - top)
+        images[0][:, at], depth[at], confidence[at] = part.image, part.depth, part.confidence
+
+    finish(strips[0], states.pop(0))
+    wait_all([pool.submit(finish, strip, states.pop(0)) for strip in strips[1:]])
+    return Fused(images[0], depth, confidence)
+
+
+class OrderedFold:
+    """A fold that takes planes as they come and hands them to the method in ascending z.
+
+    Planes that come early wait, up to `limit` of them.
+
+    Parameters
+    ----------
+    method, calibration
+        The fold.
+    shape
+        (C, Y, X) of a plane.
+    dtype
+        Of the pixels.
+    limit
+        Planes that may wait.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        calibration: Any,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        limit: int = 64,
+    ) -> None:
+        self._method = method
+        self._shape = shape
+        self._state = method.start(Region.whole(*shape[1:]), shape[0], dtype, calibration)
+        self._waiting: dict[int, NDArray[Any]] = {}
+        self._limit = limit
+        self._next = 0
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Take planes (n, C, Y, X) or one plane (C, Y, X); `z` is the index of the first.
+
+        Raises
+        ------
+        ZfuseError
+            A plane of the wrong shape, one that was there before, or too many out of order.
+        """
+        block = planes[None] if planes.ndim == 3 else planes
+        if block.shape[1:] != self._shape:
+            raise ZfuseError(f"plane {z} has shape {block.shape[1:]}, the stack's is {self._shape}")
+        for i, plane in enumerate(block):
+            if z + i < self._next or z + i in self._waiting:
+                raise ZfuseError(f"plane {z + i} came twice")
+            self._waiting[z + i] = plane
+        self._flush()
+        if len(self._waiting) > self._limit:
+            raise ZfuseError(
+                f"{len(self._waiting)} planes wait for plane {self._next}, which did not come; the "
+                f"limit is {self._limit}"
+            )
+
+    def _flush(self) -> None:
+        ready = []
+        while self._next + len(ready) in self._waiting:
+            ready.append(self._waiting.pop(self._next + len(ready)))
+        if ready:
+            self._method.add(self._state, np.ascontiguousarray(np.stack(ready)), self._next)
+            self._next += len(ready)
+
+    def finish(self) -> Fused:
+        """Return the fused image, depth and confidence.
+
+        Raises
+        ------
+        ZfuseError
+            No plane came, or one is missing between those that came.
+        """
+        if self._waiting:
+            raise ZfuseError(
+                f"plane {self._next} is missing: planes {sorted(self._waiting)} wait for it"
+            )
+        if self._next == 0:
+            raise ZfuseError("no plane came: a stack needs at least one")
+        return self._method.finish(self._state)

@@ -1,0 +1,179 @@
+"""The tile plan: how one image is cut for a memory budget.
+
+Duty: arithmetic only. A **tile** is the unit of a task, of writing (one shard) and of memory. It takes its
+planes in blocks, and folds them in **strips** of rows, one a thread. Strips share the block's buffer, so
+within a tile nothing is decoded twice; only the halo round a tile is. Hence the default: the largest tile
+that the memory allows. See docs/design/0002-tiles-and-strips.md. Must not know: files, threads, methods
+(only their halo, alignment and memory need).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._region import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.methods import Method
+
+__all__ = ["DEFAULT_MEMORY", "TilePlan", "plan_tiles"]
+
+DEFAULT_MEMORY = 680_000_000
+"""Bytes for the whole process when nobody says otherwise: any laptop has them."""
+
+_PROCESS = 200_000_000  # interpreter, numba, zarr, Dask, before the first pixel (measured on Linux)
+_UNIT = 64  # tile edges are multiples of it, so that a shard divides into chunks
+_SMALLEST, _LARGEST = 512, 8192
+_BLOCKS = (8, 4, 2, 1)  # planes a block: the state goes through memory once a block
+_STRIP_ROWS = 128
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles of one image.
+
+    Attributes
+    ----------
+    image
+        (Y, X) of the image.
+    tile
+        Edge of a tile in pixels, and of the shard it is written to.
+    halo, align
+        Of the method.
+    block
+        Planes read and folded together.
+    strips
+        Strips a tile is cut into.
+    in_flight
+        Tiles worked on at the same time.
+    workers
+        Threads that fold.
+    """
+
+    image: tuple[int, int]
+    tile: int
+    halo: int
+    align: int
+    block: int
+    strips: int
+    in_flight: int
+    workers: int
+
+    def tiles(self) -> Iterator[Region]:
+        """Yield every tile with its window, row by row."""
+        height, width = self.image
+        for y in range(0, height, self.tile):
+            for x in range(0, width, self.tile):
+                core = (
+                    slice(y, min(y + self.tile, height)),
+                    slice(x, min(x + self.tile, width)),
+                )
+                yield Region(self.image, core, Region.grown(core, self.halo, self.image))
+
+    def cut(self, tile: Region) -> list[Region]:
+        """Cut a tile into strips of rows that share its window."""
+        rows, columns = tile.core
+        step = ceil((rows.stop - rows.start) / self.strips / self.align) * self.align
+        return [
+            Region(self.image, (slice(y, min(y + step, rows.stop)), columns), tile.window)
+            for y in range(rows.start, rows.stop, step)
+        ]
+
+
+def plan_tiles(
+    stack: Stack, method: Method, *, memory: int, workers: int, tile: int | None = None
+) -> TilePlan:
+    """Choose tile, block and strips so that a run stays within its memory.
+
+    Parameters
+    ----------
+    stack
+        What is fused.
+    method
+        How: its halo, alignment and bytes a pixel count.
+    memory
+        Bytes for the whole process.
+    workers
+        Threads that fold.
+    tile
+        Edge of a tile in pixels; by default the largest that fits.
+
+    Raises
+    ------
+    ZfuseError
+        The tile is no multiple of 64, or not even the smallest tile fits the memory.
+    """
+    times, channels, planes, height, width = stack.shape
+    itemsize = stack.dtype.itemsize
+    chunk_z, chunk_rows, chunk_columns = stack.reader.chunk
+    unit = max(_UNIT, method.align)
+    if tile is not None and (tile < unit or tile % unit):
+        raise ZfuseError(
+            f"tile of {tile} px: it must be a multiple of {unit} for method {method.name!r}, e.g. "
+            f"--tile {max(unit, tile // unit * unit)}"
+        )
+    # A block that ends inside a chunk decodes that chunk twice.
+    blocks = sorted({min(planes, ceil(n / chunk_z) * chunk_z) for n in _BLOCKS}, reverse=True)
+    edges = [tile] if tile else _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
+
+    budget = memory - _PROCESS
+    for edge in edges:
+        rows = min(edge, height)
+        strips = max(1, min(workers, rows // max(_STRIP_ROWS, 4 * method.halo)))
+        in_flight = min(ceil(workers / strips), times * ceil(height / edge) * ceil(width / edge))
+        need = _need(method, edge, strips, stack)
+        for block in blocks:
+            bytes_a_tile = need + _buffers(method, edge, block, stack)
+            if in_flight * bytes_a_tile <= budget or (edge == edges[-1] and bytes_a_tile <= budget):
+                flying = min(in_flight, max(1, int(budget // bytes_a_tile)))
+                return TilePlan(
+                    (height, width), edge, method.halo, method.align, block, strips, flying, workers
+                )
+    needed = (
+        _need(method, edges[-1], 1, stack)
+        + _buffers(method, edges[-1], blocks[-1], stack)
+        + _PROCESS
+    )
+    raise ZfuseError(
+        f"--memory {memory / 1e6:.0f}MB is too little: a tile of {edges[-1]} px with {channels} "
+        f"channel(s) of {itemsize} bytes needs {ceil(needed / 1e6)}MB. Give at least --memory "
+        f"{ceil(needed / 1e6)}MB" + (" or a smaller --tile" if tile and tile > _SMALLEST else "")
+    )
+
+
+def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
+    """Bytes of all states of a tile; strips of an aligned method (a pyramid) overlap by the halo."""
+    _, channels, _, height, width = stack.shape
+    h, w = min(edge, height), min(edge, width)
+    overlap = strips * 2 * method.halo if method.align > 1 else 0
+    return (
+        (h + overlap) * (w + 2 * method.halo) * method.state_bytes(channels, stack.dtype.itemsize)
+    )
+
+
+def _buffers(method: Method, edge: int, block: int, stack: Stack) -> int:
+    """Bytes of the two buffers that blocks are read into: one is folded while one is read."""
+    _, channels, planes, height, width = stack.shape
+    h, w = min(edge + 2 * method.halo, height), min(edge + 2 * method.halo, width)
+    count = 1 if block >= planes else 2
+    return count * block * channels * h * w * stack.dtype.itemsize
+
+
+def _edges(chunk: int, unit: int, image: int) -> list[int]:
+    """Return tile edges to try, largest first: multiples of the chunk where that can be."""
+    start = chunk if chunk % unit == 0 and _SMALLEST <= chunk <= _LARGEST else _SMALLEST
+    edges = {max(unit, _SMALLEST)}
+    while start <= _LARGEST:
+        edges.add(start)
+        start *= 2
+    whole = ceil(image / unit) * unit
+    edges = {e for e in edges if e < whole}
+    if whole <= _LARGEST:
+        edges.add(whole)
+    return sorted(edges, reverse=True)

@@ -1,0 +1,65 @@
+"""Where one fold works: the pixels it answers for, and the pixels it is shown.
+
+Must not know: how regions are chosen, what a fold does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Region"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A core and the window of planes round it, both in pixels of the whole image.
+
+    Attributes
+    ----------
+    image
+        (Y, X) of the whole image.
+    core
+        (y, x) slices: the pixels that `finish` returns.
+    window
+        (y, x) slices: the pixels that `add` is shown, the core and at least the method's halo round
+        it, clipped at the image's edge. Several cores may share one window.
+    """
+
+    image: tuple[int, int]
+    core: tuple[slice, slice]
+    window: tuple[slice, slice]
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> Region:
+        """Return the region that is the whole image."""
+        full = (slice(0, height), slice(0, width))
+        return cls((height, width), full, full)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Y, X) of the core."""
+        y, x = self.core
+        return y.stop - y.start, x.stop - x.start
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Where the core begins inside the window."""
+        return self.core[0].start - self.window[0].start, self.core[1].start - self.window[1].start
+
+    @staticmethod
+    def grown(core: tuple[slice, slice], halo: int, image: tuple[int, int]) -> tuple[slice, slice]:
+        """Return a core grown by `halo` on all sides and clipped at the image's edge."""
+        y, x = (
+            slice(max(0, c.start - halo), min(n, c.stop + halo))
+            for c, n in zip(core, image, strict=True)
+        )
+        return y, x
+
+    def padded(self, halo: int) -> tuple[slice, slice]:
+        """Return the core grown by `halo` and clipped at the image's edge, relative to the window."""
+        grown = self.grown(self.core, halo, self.image)
+        y, x = (
+            slice(g.start - w.start, g.stop - w.start)
+            for g, w in zip(grown, self.window, strict=True)
+        )
+        return y, x

@@ -1,0 +1,59 @@
+"""A small sample of a stack, from which a method takes what is global to it.
+
+Must not know: what methods estimate from it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._stack import Stack
+
+__all__ = ["Sample"]
+
+_PLANES = 5
+_EDGE = 64
+
+
+class Sample:
+    """Lazily read patches: a method that needs none costs no reading.
+
+    Attributes
+    ----------
+    stack
+        The stack; dtype, channels and rgb are free to use.
+    channel
+        Index of the channel that decides, or None: all of them do.
+    t
+        Time point the patches come from.
+    """
+
+    def __init__(self, stack: Stack, channel: int | None = None, t: int = 0) -> None:
+        self.stack = stack
+        self.channel = channel
+        self.t = t
+
+    @cached_property
+    def patches(self) -> list[NDArray[Any]]:
+        """Patches (planes, C, ≤64, ≤64): the middle and the quarters of up to five planes."""
+        _, _, planes, height, width = self.stack.shape
+        zs = sorted({round(i) for i in np.linspace(0, planes - 1, min(planes, _PLANES))})
+        corners = {
+            (max(0, int(height * fy) - _EDGE // 2), max(0, int(width * fx) - _EDGE // 2))
+            for fy, fx in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
+        }
+        patches = []
+        for y, x in sorted(corners):
+            ys, xs = slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width))
+            patches.append(
+                np.concatenate(
+                    [self.stack.reader.read(self.t, slice(z, z + 1), ys, xs) for z in zs]
+                )
+            )
+        return patches

@@ -1,0 +1,77 @@
+"""The contract of every fusion method: a fold over planes.
+
+    calibration = method.calibrate(sample)    # once a stack, shared by all tiles
+    state = method.start(region, shape, calibration)
+    method.add(state, planes, z)              # blocks of planes in ascending z, any block size
+    fused = method.finish(state)              # image, depth in planes, confidence
+
+A method is a frozen pydantic model: its fields are its settings, unknown ones are refused, and its
+`model_dump` is what the output's provenance records. Must not know: files, tiles, threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._fused import Fused
+    from zfuse.pipeline._region import Region
+    from zfuse.pipeline._sample import Sample
+
+__all__ = ["Method"]
+
+
+class Method(BaseModel, ABC):
+    """A fusion method and its settings.
+
+    The result for a pixel must depend only on the planes within `halo` pixels of it and on the
+    calibration, never on where a region ends or how planes were blocked: tiled equals whole.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: ClassVar[str]
+    """``selection``, ``transform`` or ``pairwise``."""
+    copies_pixels: ClassVar[bool]
+    """Whether every output value is an input value of the same pixel, bit for bit."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def halo(self) -> int:
+        """Pixels round a region's core that its result depends on."""
+
+    @property
+    def align(self) -> int:
+        """Cores begin at multiples of this (the coarsest pyramid pixel)."""
+        return 1
+
+    @abstractmethod
+    def state_bytes(self, channels: int, itemsize: int) -> float:
+        """Memory a pixel of core needs from `start` to `finish`, in bytes."""
+
+    @abstractmethod
+    def calibrate(self, sample: Sample) -> Any:
+        """Settle what is global to the stack: limits, noise, channel weights."""
+
+    @abstractmethod
+    def start(self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Any) -> Any:
+        """Allocate the state of one region. Its size must not depend on the number of planes."""
+
+    @abstractmethod
+    def add(self, state: Any, planes: NDArray[Any], z: int) -> None:
+        """Take a block of planes (n, C, Y, X), C-contiguous, cut to the region's window.
+
+        Blocks come in ascending z without gaps; `z` is the index of the first plane.
+        """
+
+    @abstractmethod
+    def finish(self, state: Any) -> Fused:
+        """Return image (C, h, w), depth in planes (h, w) and confidence (h, w) of the core."""

@@ -1,0 +1,75 @@
+"""Selection: the sharpest plane wins each pixel, and its pixel is copied bit for bit.
+
+The classical "depth from focus" of Nayar & Nakagawa (Shape from Focus, IEEE PAMI 16, 1994): a focus
+measure summed over a window, the maximum over planes, a parabola through the peak for the depth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from zfuse.pipeline._fused import Fused
+from zfuse.pipeline.methods._method import Method
+from zfuse.pipeline.methods._peak import PEAK_BYTES, FocusPeak
+from zfuse.pipeline.methods._signal import Signal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._region import Region
+    from zfuse.pipeline._sample import Sample
+
+__all__ = ["Select"]
+
+Measure = Literal[
+    "sml", "laplacian-energy", "tenengrad", "brenner", "variance", "spatial-frequency"
+]
+
+
+class Select(Method):
+    """Copy each pixel from the plane where the focus measure peaks."""
+
+    family: ClassVar[str] = "selection"
+    copies_pixels: ClassVar[bool] = True
+
+    name: Literal["select"] = "select"
+    measure: Measure = Field("sml", description="focus measure")
+    window: int = Field(9, ge=1, le=45, description="side of the window in pixels, odd")
+
+    @field_validator("window")
+    @classmethod
+    def _odd(cls, window: int) -> int:
+        if window % 2 == 0:
+            raise ValueError(f"must be odd, got {window}")
+        return window
+
+    @property
+    def halo(self) -> int:
+        """Half the window and the stencil's one pixel."""
+        return self.window // 2 + 1
+
+    def state_bytes(self, channels: int, itemsize: int) -> float:
+        """Peak arrays and the copied pixels."""
+        return PEAK_BYTES + channels * itemsize
+
+    def calibrate(self, sample: Sample) -> Signal:
+        """Choose the decision signal."""
+        return Signal.calibrate(sample)
+
+    def start(
+        self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Signal
+    ) -> FocusPeak:
+        """Allocate the running peak."""
+        return FocusPeak(region, calibration, self.measure, self.window, channels, dtype)
+
+    def add(self, state: FocusPeak, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes."""
+        state.add(planes, z)
+
+    def finish(self, state: FocusPeak) -> Fused:
+        """Return the copied pixels, the fitted depth and how much the peak stands out."""
+        depth, confidence = state.finish()
+        return Fused(state.image, depth, confidence)

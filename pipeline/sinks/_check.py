@@ -1,0 +1,163 @@
+"""Refusals that need no pixel: a place and a name that may not be written.
+
+Duty: what kind of output a name asks for, which files it makes, and every reason to say no before
+anything is read. Must not know: stacks, pixels, how the formats are written.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline.sinks._disk import existing_parent
+from zfuse.pipeline.sinks._staging import PARTIAL, check_stale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check_output", "output_files", "output_kind"]
+
+# Longest first: ".ome.zarr" is not the ".zarr" of "a.ome".
+_KINDS = {
+    ".ome.zarr": "ome-zarr",
+    ".ome.tiff": "tiff",
+    ".ome.tif": "tiff",
+    ".zarr": "ome-zarr",
+    ".tiff": "tiff",
+    ".tif": "tiff",
+    ".btf": "tiff",
+    ".png": "png",
+}
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
+
+
+def _suffix(path: Path) -> str:
+    lower = path.name.lower()
+    for suffix in _KINDS:
+        if lower.endswith(suffix) and len(lower) > len(suffix):
+            return suffix
+    raise ZfuseError(
+        f"cannot tell the format of output {path}: its name must end in {', '.join(_KINDS)}; "
+        "for example fused.ome.zarr"
+    )
+
+
+def output_kind(output: str | Path) -> str:
+    """Tell ``"ome-zarr"``, ``"tiff"`` or ``"png"`` by the name.
+
+    Raises
+    ------
+    ZfuseError
+        The name ends in nothing known.
+    """
+    return _KINDS[_suffix(Path(output))]
+
+
+def output_files(output: str | Path) -> list[Path]:
+    """List what appears under a final name: the output, and the maps beside a TIFF or PNG."""
+    path = Path(output)
+    suffix = _suffix(path)
+    if _KINDS[suffix] == "ome-zarr":
+        return [path]
+    stem = path.name[: -len(suffix)]
+    return [path, *(path.with_name(f"{stem}.{name}.tif") for name in ("depth", "confidence"))]
+
+
+def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = False) -> None:
+    """Refuse an output that may not be written, before any pixel is read.
+
+    Parameters
+    ----------
+    output
+        Path of the output.
+    sources
+        Paths or URLs of the inputs. What is no existing local path is not looked at.
+    overwrite
+        An earlier output may be replaced.
+
+    Raises
+    ------
+    ZfuseError
+        The output is a URL, has an unknown suffix, exists, is something that is plainly no earlier
+        output, shares its place with an input, or cannot be written there.
+    """
+    text = str(output)
+    if "://" in text or "::" in text:
+        raise ZfuseError(
+            f"output {text} is a URL: outputs are written to local disks; write to a local path "
+            "and copy it there"
+        )
+    files = output_files(text)
+    partial = files[0].with_name(files[0].name + PARTIAL)
+    for source in sources:
+        for path in (*files, partial):
+            _check_apart(path, source)
+    for path in files:
+        _check_replaceable(path, overwrite)
+    check_stale(partial)
+    _check_writable(files[0])
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _check_apart(output: Path, source: str) -> None:
+    local = source.removeprefix("file://")
+    if not local or not os.path.exists(local):
+        return
+    # By identity of the folders, not by spelling: symlinks, "..", and case on macOS and Windows.
+    there = Path(os.path.realpath(local))
+    here = Path(os.path.realpath(output))
+    if here == there or _same(here, there):
+        raise ZfuseError(f"output {output} is the input itself; choose another output name")
+    if any(_same(parent, there) for parent in here.parents):
+        raise ZfuseError(
+            f"output {output} lies inside the input {source}; choose an output outside of it"
+        )
+    if any(_same(parent, here) for parent in there.parents):
+        raise ZfuseError(
+            f"input {source} lies inside the output {output}; choose another output name"
+        )
+
+
+def _check_replaceable(path: Path, overwrite: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise ZfuseError(
+            f"output {path} exists; choose another name, or replace it with --overwrite"
+        )
+    if output_kind(path) == "ome-zarr":
+        if not path.is_dir() or not any((path / mark).is_file() for mark in _ZARR_MARKS):
+            raise ZfuseError(
+                f"output {path} exists and is not a Zarr group, so --overwrite leaves it alone; "
+                "move it away or choose another name"
+            )
+    elif not path.is_file():
+        raise ZfuseError(
+            f"output {path} exists and is not a file, so --overwrite leaves it alone; "
+            "move it away or choose another name"
+        )
+
+
+def _check_writable(path: Path) -> None:
+    for parent in path.absolute().parents:
+        if any((parent / mark).is_file() for mark in _ZARR_MARKS):
+            raise ZfuseError(
+                f"output {path} lies inside the Zarr hierarchy {parent}, which would be changed by "
+                "it; choose an output outside of it"
+            )
+    parent = existing_parent(path)
+    if not parent.is_dir():
+        raise ZfuseError(f"cannot create output {path}: {parent} is a file; choose another folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ZfuseError(
+            f"cannot create output {path}: no permission to write in {parent}; "
+            "choose another folder"
+        )

@@ -1,0 +1,262 @@
+"""OME-Zarr 0.5: the fused image as a sharded pyramid, depth and confidence as images beside it.
+
+Duty: one image group, its arrays and the shards of its tiles. The group's own multiscales (``0``,
+``1``, …) are the fused image; ``depth/`` and ``confidence/`` are float32 images with the same axes
+but channels. Must not know: other formats, staging and publishing, the bytes of a shard.
+
+Depth and confidence are rounded before they are written (see `zfuse.pipeline.sinks._maps`), and at
+each level again; the step stands in their attributes as ``zfuse.rounded_to``. Every chunk is
+written, also empty ones: a chunk that is missing means damage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from zfuse.kernels._downsample import downsample, downsampled_shape
+from zfuse.pipeline.sinks import _ome_metadata as metadata
+from zfuse.pipeline.sinks._levels import plan_levels
+from zfuse.pipeline.sinks._maps import StoredMap, confidence_map, depth_map
+from zfuse.pipeline.sinks._shards import encode_chunk, shard_codec, write_shard
+from zfuse.pipeline.sinks._sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Executor, Future
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.sinks._shards import ShardGrid
+
+__all__ = ["OmeZarrSink", "write_collection"]
+
+_SAMPLE = 512  # edge of one of the 16 blocks that a display window is estimated from
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One quantity: its group, its channels, and its rounding if it is a map."""
+
+    folder: Path
+    axes: str
+    n_channels: int
+    fill: float
+    stored: StoredMap | None = None
+
+
+# Layer, level, the next level in the making, and the compressed rows of chunks.
+_Job: TypeAlias = "tuple[_Layer, int, NDArray[Any] | None, list[Future[_Chunks]]]"
+_Chunks: TypeAlias = "dict[tuple[int, int, int], bytes]"
+
+
+class OmeZarrSink(Sink):
+    """One OME-Zarr image that is being written.
+
+    Parameters
+    ----------
+    stack, tile, output
+        See `Sink`.
+    folder
+        The group to make, in the staging folder.
+    provenance
+        What goes under ``zfuse`` in the group's attributes.
+    pool
+        Where chunks are compressed. Its tasks never wait for each other.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        tile: int,
+        output: Path,
+        *,
+        folder: Path,
+        provenance: Mapping[str, Any],
+        pool: Executor,
+    ) -> None:
+        super().__init__(stack, tile, output)
+        self._folder = folder
+        self._provenance = json.loads(json.dumps(dict(provenance), default=str))
+        self._pool = pool
+        self._levels = plan_levels(self.height, self.width, tile)
+        axes = metadata.map_axes(stack)
+        self._image = _Layer(folder, stack.axes, self.n_channels, 0)
+        self._depth, self._confidence = (
+            _Layer(folder / stored.quantity, axes, 1, np.nan, stored)
+            for stored in (depth_map(stack), confidence_map())
+        )
+        self._create()
+
+    def _create(self) -> None:
+        import zarr
+
+        for layer in (self._image, self._depth, self._confidence):
+            dtype = self.stack.dtype if layer.stored is None else np.dtype(np.float32)
+            group = zarr.open_group(layer.folder, mode="a", zarr_format=3)
+            if layer.stored is not None:
+                group.attrs.update(
+                    metadata.map_attributes(self.stack, layer.stored, len(self._levels))
+                )
+            for index, level in enumerate(self._levels):
+                group.create_array(
+                    str(index),
+                    shape=self._extent(layer, 1, (level.height, level.width), whole=True),
+                    chunks=self._extent(layer, 1, level.grid.chunk),
+                    shards=self._extent(layer, layer.n_channels, level.grid.shard),
+                    dtype=dtype,
+                    compressors=shard_codec(dtype),
+                    fill_value=layer.fill,
+                    dimension_names=list(layer.axes),
+                )
+
+    def _extent(
+        self, layer: _Layer, channels: int, yx: tuple[int, int], *, whole: bool = False
+    ) -> tuple[int, ...]:
+        lengths = {"t": 1, "c": channels, "z": 1, "y": yx[0], "x": yx[1]}
+        if whole:
+            lengths |= {"t": self.stack.shape[0], "c": layer.n_channels}
+        return tuple(lengths[axis] for axis in layer.axes)
+
+    def _store(
+        self,
+        t: int,
+        y: int,
+        x: int,
+        image: NDArray[Any],
+        depth: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+    ) -> None:
+        jobs = deque(
+            self._start(layer, 0, source)
+            for layer, source in (
+                (self._image, image),
+                (self._depth, depth[np.newaxis]),
+                (self._confidence, confidence[np.newaxis]),
+            )
+        )
+        # This thread writes while the pool rounds, compresses and halves. The next level of a layer
+        # starts when all of it is there, behind the other layers' work: the pool never runs dry.
+        while jobs:
+            layer, level, half, rows = jobs.popleft()
+            path = self._shard(layer, level, t, y, x)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            chunks = (row.result() for row in rows)
+            write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
+            if half is not None:
+                jobs.append(self._start(layer, level + 1, half))
+
+    def _start(self, layer: _Layer, level: int, source: NDArray[Any]) -> _Job:
+        """Start to encode one level of a tile, and to halve it into the next."""
+        grid = self._levels[level].grid
+        half = None
+        if level + 1 < len(self._levels):
+            shape = downsampled_shape(*source.shape[1:])
+            half = np.empty((len(source), *shape), source.dtype)
+        encode = partial(_encode_row, layer, level, source, half, grid)
+        n_rows = -(-source.shape[1] // grid.chunk[0])
+        return layer, level, half, [self._pool.submit(encode, row) for row in range(n_rows)]
+
+    def _shard(self, layer: _Layer, level: int, t: int, y: int, x: int) -> Path:
+        place = {"t": t, "c": 0, "z": 0, "y": y // self.tile, "x": x // self.tile}
+        return (layer.folder / str(level) / "c").joinpath(*(str(place[a]) for a in layer.axes))
+
+    def _finish(self) -> None:
+        import zarr
+
+        group = zarr.open_group(self._folder, mode="r+")
+        channels = metadata.image_channels(self.stack, self._windows(group))
+        group.attrs.update(
+            metadata.image_attributes(self.stack, len(self._levels), channels, self._provenance)
+        )
+
+    def _windows(self, group: Any) -> list[tuple[float, float]]:
+        """Display limits of each channel: the source's, or what the coarsest level holds."""
+        known = [metadata.known_window(self.stack, c) for c in range(self.n_channels)]
+        if all(known):
+            return [window for window in known if window]
+        array = group[str(len(self._levels) - 1)]
+        first = (0,) if "t" in self.stack.axes else ()
+        blocks = [
+            np.reshape(array[(*first, ..., y, x)], (self.n_channels, -1))
+            for y in _spread(self._levels[-1].height)
+            for x in _spread(self._levels[-1].width)
+        ]
+        values = np.concatenate(blocks, axis=1)
+        if self.stack.rgb:  # one window for all: three of their own would shift the colours
+            return [_window(values)] * self.n_channels
+        return [window or _window(values[c]) for c, window in enumerate(known)]
+
+
+def _encode_row(
+    layer: _Layer,
+    level: int,
+    source: NDArray[Any],
+    half: NDArray[Any] | None,
+    grid: ShardGrid,
+    row: int,
+) -> _Chunks:
+    """Round, compress and halve one row of chunks, each while it is in the cache."""
+    height, width = grid.chunk
+    top = row * height
+    encoded = {}
+    buffer = np.empty(grid.chunk, source.dtype)
+    for channel, plane in enumerate(source):
+        for column, left in enumerate(range(0, plane.shape[1], width)):
+            part = plane[top : top + height, left : left + width]
+            pixels = buffer[: part.shape[0], : part.shape[1]]
+            if part.shape != grid.chunk:
+                buffer[...] = layer.fill
+            if layer.stored is None:
+                pixels[...] = part
+            elif level == 0:
+                layer.stored.store(part, pixels)
+            else:
+                layer.stored.round(part, pixels)
+            encoded[channel, row, column] = encode_chunk(buffer)
+            if half is not None:
+                rows = slice(top // 2, (top + part.shape[0] + 1) // 2)
+                columns = slice(left // 2, (left + part.shape[1] + 1) // 2)
+                downsample(pixels, half[channel, rows, columns])
+    return encoded
+
+
+def _spread(size: int) -> list[slice]:
+    """All of an axis, or four stretches spread along it: a slide must not be read again whole."""
+    if size <= 4 * _SAMPLE:
+        return [slice(0, size)]
+    return [slice(start, start + _SAMPLE) for start in range(0, size, -(-size // 4))]
+
+
+def _window(values: NDArray[Any]) -> tuple[float, float]:
+    """Limits that hold all but the darkest and brightest 0.1 % of the pixels."""
+    sample = values[np.isfinite(values)]
+    if sample.size == 0:
+        return 0.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(sample, (0.1, 99.9)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def write_collection(folder: Path, paths: Sequence[str]) -> None:
+    """Make the root of a ``bioformats2raw.layout`` collection of several images.
+
+    Parameters
+    ----------
+    folder
+        The root.
+    paths
+        Its images, in order.
+    """
+    import zarr
+
+    root = zarr.open_group(folder, mode="a", zarr_format=3)
+    root.attrs.update(metadata.collection_attributes())
+    series = zarr.open_group(folder / "OME", mode="a", zarr_format=3)
+    series.attrs.update(metadata.series_attributes(paths))

@@ -1,0 +1,147 @@
+"""Zarr shards, written in one go by the one task that owns the tile.
+
+Duty: the layout of a shard file, its compressed chunks, and its index. Must not know: OME metadata,
+pyramids, where the file finally lies.
+
+zarr-python makes the arrays and their metadata; only the bytes of a shard are made here. Measured
+on 2 cores, a tile of 4096 x 4096 uint16 (photon noise) with depth, confidence, four levels each:
+
+=======================================  =======  ======  ====
+writer (12 runs each, taking turns)      fastest  median  MB
+=======================================  =======  ======  ====
+this module, with rounding and halving   0.08 s   0.14 s  80
+zarr-python, rounded levels given        0.14 s   0.19 s  80
+zarr-python with zarrs, levels given     0.16 s   0.22 s  80
+=======================================  =======  ======  ====
+
+zarr-python alone, fastest of 4: without a codec 0.15 s and 213 MB, without rounding 0.20 s and
+149 MB, with zstd 1 0.49 s and 102 MB. (The machine was shared: compare within a table.)
+
+zarr does compress chunks in its own threads, but it takes all of a tile through asyncio into one
+buffer before the file is opened. Here threads compress while the caller writes. Making a file took
+0.3 to 0.6 ms: tiles of 512 pixels (768 files) took 0.34 s for the same image, tiles of 1024 (192
+files) 0.14 s.
+
+Codec, one core, chunks of 512 x 512 (uint16 image / rounded depth / rounded confidence):
+
+=================  ==================  ====================
+codec              ratio               encode, GB/s
+=================  ==================  ====================
+lz4, bit shuffle   1.59 / 3.33 / 3.22  3.8 / 4.3 / 4.4
+lz4, byte shuffle  1.48 / 1.97 / 2.16  2.2 / 5.8 / 2.2
+zstd 1, bit        1.68 / 3.55 / 3.37  1.0 / 1.2 / 1.2
+zstd 1, byte       1.68 / 2.70 / 2.83  0.6 / 1.2 / 0.6
+none               1                   6.4 (a file write)
+=================  ==================  ====================
+
+Bit-shuffled lz4 is as fast as not compressing, and smaller than byte-shuffled zstd for the maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["ShardGrid", "encode_chunk", "shard_codec", "write_shard"]
+
+_LEVEL = 1
+_ABSENT = np.uint64(2**64 - 1)
+
+
+@dataclass(frozen=True)
+class ShardGrid:
+    """Extent of the shards of one array, in pixels.
+
+    Attributes
+    ----------
+    chunk
+        (y, x) of one compressed chunk.
+    shard
+        (y, x) of one shard, multiples of `chunk`.
+    """
+
+    chunk: tuple[int, int]
+    shard: tuple[int, int]
+
+    @property
+    def n_chunks(self) -> tuple[int, int]:
+        """Chunks of one shard along y and x."""
+        return self.shard[0] // self.chunk[0], self.shard[1] // self.chunk[1]
+
+
+def shard_codec(dtype: np.dtype[Any]) -> Any:
+    """Return the zarr codec that `encode_chunk` stands for."""
+    from zarr.codecs import BloscCodec
+
+    return BloscCodec(typesize=dtype.itemsize, cname="lz4", clevel=_LEVEL, shuffle="bitshuffle")
+
+
+def encode_chunk(chunk: NDArray[Any]) -> bytes:
+    """Compress one chunk, a C-contiguous array. Runs without the GIL, in the calling thread."""
+    from imagecodecs import BLOSC, blosc_encode
+
+    # Typed for bytes, but it takes any buffer, without a copy.
+    pixels = cast("bytes", chunk.data)
+    encoded = blosc_encode(
+        pixels,
+        level=_LEVEL,
+        compressor=BLOSC.COMPRESSOR.LZ4,
+        shuffle=BLOSC.SHUFFLE.BITSHUFFLE,
+        typesize=chunk.dtype.itemsize,
+        numthreads=1,
+    )
+    return cast("bytes", encoded)
+
+
+def write_shard(
+    path: Path,
+    n_channels: int,
+    grid: ShardGrid,
+    rows: Iterable[dict[tuple[int, int, int], bytes]],
+) -> None:
+    """Write a shard file: chunks, then their index with its CRC-32C.
+
+    Parameters
+    ----------
+    path
+        The file; its folder exists.
+    n_channels
+        Channels in the shard.
+    grid
+        Chunks and shard.
+    rows
+        Compressed chunks by (channel, row, column). They may still be in the making: each batch is
+        written as it comes. Chunks that lie wholly beyond the image are left out, as zarr does.
+
+    Notes
+    -----
+    The index stands at the end, so a torn file does not verify.
+    """
+    import google_crc32c
+
+    # Little-endian throughout, as zarr's "bytes" codec says by default.
+    index = np.full((n_channels, *grid.n_chunks, 2), _ABSENT, "<u8")
+    position = 0
+    with open(path, "xb", buffering=0) as file:
+        for row in rows:
+            for key, chunk in row.items():
+                _write_all(file, chunk)
+                index[key] = position, len(chunk)
+                position += len(chunk)
+        table = index.tobytes()
+        _write_all(file, table + google_crc32c.value(table).to_bytes(4, "little"))
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    # A disk that fills up takes part of an unbuffered write first, and fails the next one.
+    written = file.write(data)
+    while written < len(data):
+        written += file.write(memoryview(data)[written:])

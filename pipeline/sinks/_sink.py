@@ -1,0 +1,148 @@
+"""The sink: finished tiles go in, one image of the output comes out.
+
+Duty: what every format shares. It checks that a tile is what the contract says, that none is
+written twice or forgotten, and knows when no thread writes any more. Must not know: file formats,
+where files are staged and published.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from threading import Condition
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.pipeline.sinks._disk import disk_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._fused import Fused
+    from zfuse.pipeline._stack import Stack
+
+__all__ = ["Sink"]
+
+
+class Sink(ABC):
+    """One fused image that is being written. `write` may be called from many threads at once.
+
+    Parameters
+    ----------
+    stack
+        The stack that is fused: shape, dtype and calibration of the output.
+    tile
+        Edge of a tile in pixels.
+    output
+        Final path, for messages.
+    """
+
+    def __init__(self, stack: Stack, tile: int, output: Path) -> None:
+        n_times, self.n_channels, _, self.height, self.width = stack.shape
+        if tile < 1 or (tile % 64 and tile < max(self.height, self.width)):
+            raise ValueError(f"tile {tile} is neither a multiple of 64 nor the whole image")
+        self.stack = stack
+        self.tile = tile
+        self._output = output
+        self._expected = n_times * -(-self.height // tile) * -(-self.width // tile)
+        self._tiles: set[tuple[int, int, int]] = set()
+        self._writing = 0
+        self._open = True
+        self._changed = Condition()
+
+    def write(self, t: int, y: int, x: int, fused: Fused) -> None:
+        """Write one finished tile.
+
+        Parameters
+        ----------
+        t
+            Time point.
+        y, x
+            Its top-left pixel, multiples of the tile's edge.
+        fused
+            Image, depth in planes, confidence. They are not changed, and not kept after returning.
+
+        Raises
+        ------
+        ZfuseError
+            The disk is full, or writing is not permitted.
+        ValueError
+            The tile does not fit the tile grid, or was written before.
+        RuntimeError
+            The output is closed.
+        """
+        image = self._checked(t, y, x, fused)
+        with self._changed:
+            if not self._open:
+                raise RuntimeError("the output is closed; tiles can no longer be written")
+            if (t, y, x) in self._tiles:
+                raise ValueError(f"tile t={t}, y={y}, x={x} was written before")
+            self._tiles.add((t, y, x))
+            self._writing += 1
+        try:
+            n_bytes = image.nbytes + fused.depth.nbytes + fused.confidence.nbytes
+            with disk_errors(self._output, n_bytes):
+                self._store(t, y, x, image, fused.depth, fused.confidence)
+        finally:
+            with self._changed:
+                self._writing -= 1
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Take no more tiles, and wait for those that are being written."""
+        with self._changed:
+            self._open = False
+            self._changed.wait_for(lambda: self._writing == 0)
+
+    def finish(self) -> None:
+        """Complete the files after the last tile.
+
+        Raises
+        ------
+        RuntimeError
+            Tiles are missing: a defect of the caller, and nothing may look finished.
+        """
+        if len(self._tiles) != self._expected:
+            raise RuntimeError(
+                f"{self._output}: only {len(self._tiles)} of {self._expected} tiles were written"
+            )
+        with disk_errors(self._output):
+            self._finish()
+
+    def release(self) -> None:  # noqa: B027 - OME-Zarr holds nothing open
+        """Close open files without completing them. May be called twice."""
+
+    def _checked(self, t: int, y: int, x: int, fused: Fused) -> NDArray[Any]:
+        n_times = self.stack.shape[0]
+        inside = 0 <= t < n_times and 0 <= y < self.height and 0 <= x < self.width
+        if not inside or y % self.tile or x % self.tile:
+            raise ValueError(f"t={t}, y={y}, x={x} is no corner of a tile of {self.tile} px")
+        shape = (min(self.tile, self.height - y), min(self.tile, self.width - x))
+        image = fused.image if fused.image.ndim == 3 else fused.image[np.newaxis]
+        if image.shape != (self.n_channels, *shape) or image.dtype != self.stack.dtype:
+            raise ValueError(
+                f"tile image is {image.dtype} {image.shape}, "
+                f"not {self.stack.dtype} {(self.n_channels, *shape)}"
+            )
+        for values in (fused.depth, fused.confidence):
+            if values.shape != shape or values.dtype != np.float32:
+                raise ValueError(f"tile map is {values.dtype} {values.shape}, not float32 {shape}")
+        return image
+
+    @abstractmethod
+    def _store(
+        self,
+        t: int,
+        y: int,
+        x: int,
+        image: NDArray[Any],
+        depth: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+    ) -> None:
+        """Write one checked tile: image (C, h, w), depth (h, w) in planes, confidence (h, w)."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Complete and close the files."""

@@ -1,0 +1,137 @@
+"""TIFF: the fused image, with depth and confidence as float32 TIFFs beside it.
+
+Duty: which file gets what. Must not know: how a TIFF is laid out, staging and publishing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.pipeline.sinks._maps import confidence_map, depth_map
+from zfuse.pipeline.sinks._sink import Sink
+from zfuse.pipeline.sinks._tiff_file import TiffFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._stack import Stack
+
+__all__ = ["MapFiles", "TiffSink"]
+
+
+class MapFiles:
+    """Depth and confidence as two TIFFs.
+
+    Parameters
+    ----------
+    depth, confidence
+        The files to make.
+    stack
+        Gives size and calibration.
+    provenance
+        Recorded in both, next to what the values mean.
+    """
+
+    def __init__(
+        self, depth: Path, confidence: Path, stack: Stack, provenance: Mapping[str, Any]
+    ) -> None:
+        self._maps = []
+        try:
+            for path, stored in ((depth, depth_map(stack)), (confidence, confidence_map())):
+                unit = {"micrometer": " (µm)", "plane": " (planes)"}.get(stored.unit or "", "")
+                file = TiffFile(
+                    path,
+                    stack,
+                    np.dtype(np.float32),
+                    channels=(stored.quantity + unit,),
+                    notes={**stored.attributes(), "provenance": dict(provenance)},
+                )
+                self._maps.append((stored, file))
+        except BaseException:
+            self.close()
+            raise
+
+    def write(
+        self, t: int, y: int, x: int, depth: NDArray[np.float32], confidence: NDArray[np.float32]
+    ) -> None:
+        """Write one tile of both maps, (h, w) each; depth in planes."""
+        for (stored, file), values in zip(self._maps, (depth, confidence), strict=True):
+            file.write(t, y, x, stored.store(values)[np.newaxis])
+
+    def close(self) -> None:
+        """Close both files. May be called twice."""
+        for _, file in self._maps:
+            file.close()
+
+
+class TiffSink(Sink):
+    """One TIFF, OME-TIFF or BigTIFF that is being written, and its maps.
+
+    Parameters
+    ----------
+    stack, tile, output
+        See `Sink`.
+    files
+        Image, depth and confidence in the staging folder.
+    provenance
+        Recorded in the description of all three.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        tile: int,
+        output: Path,
+        *,
+        files: Sequence[Path],
+        provenance: Mapping[str, Any],
+    ) -> None:
+        super().__init__(stack, tile, output)
+        name = output.name.lower()
+        self._image = TiffFile(
+            files[0],
+            stack,
+            stack.dtype,
+            channels=channel_names(stack),
+            notes=provenance,
+            rgb=stack.rgb and stack.shape[1] == 3,
+            ome=name.endswith((".ome.tif", ".ome.tiff")),
+            big=name.endswith(".btf"),
+        )
+        try:
+            self._maps = MapFiles(files[1], files[2], stack, provenance)
+        except BaseException:
+            self._image.close()
+            raise
+
+    def _store(
+        self,
+        t: int,
+        y: int,
+        x: int,
+        image: NDArray[Any],
+        depth: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+    ) -> None:
+        self._image.write(t, y, x, image)
+        self._maps.write(t, y, x, depth, confidence)
+
+    def _finish(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Close the files."""
+        self._image.close()
+        self._maps.close()
+
+
+def channel_names(stack: Stack) -> tuple[str, ...]:
+    """Name of each channel; its index where the source has none."""
+    names = [channel.name for channel in stack.channels[: stack.shape[1]]]
+    names += [""] * (stack.shape[1] - len(names))
+    return tuple(name or str(index) for index, name in enumerate(names))

@@ -1,0 +1,195 @@
+"""An uncompressed TIFF that is filled tile by tile, in any order and from any thread.
+
+Duty: make the file with its description and calibration, put pixels where they belong. Must not
+know: fused images, tiles, staging.
+
+Pixels are written with seek and write, not through a memory map: when the disk is full a write is
+an error, a memory map kills the process.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._stack import Stack
+
+__all__ = ["TiffFile"]
+
+_CLASSIC_LIMIT = 2**32 - 2**25  # bytes of pixels; the rest is for tags
+_IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
+_MOST_LABELS = 10_000
+
+
+class TiffFile:
+    """One TIFF of planes (T, C, Y, X), or (T, Y, X, 3) when it holds colours.
+
+    Parameters
+    ----------
+    path
+        The file to make.
+    stack
+        Gives calibration, time points, and size.
+    dtype
+        Of the pixels.
+    channels
+        Channel names; one entry for a map.
+    rgb
+        The three channels are one colour image.
+    ome
+        Write OME-XML. Otherwise the file is one that ImageJ knows, when its dtype and size allow
+        it, and else a plain (Big)TIFF.
+    big
+        Write BigTIFF even when the file is small.
+    notes
+        JSON values: provenance, or what a map's values mean.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stack: Stack,
+        dtype: np.dtype[Any],
+        *,
+        channels: tuple[str, ...],
+        notes: Mapping[str, Any],
+        rgb: bool = False,
+        ome: bool = False,
+        big: bool = False,
+    ) -> None:
+        import tifffile
+
+        n_times, _, _, height, width = stack.shape
+        self._samples = len(channels) if rgb else 1
+        self._planes = 1 if rgb else len(channels)
+        self._size = (height, width)
+        n_bytes = n_times * len(channels) * height * width * dtype.itemsize
+        big = big or n_bytes > _CLASSIC_LIMIT
+        imagej = not (ome or big) and dtype.name in (("uint8",) if rgb else _IMAGEJ_DTYPES)
+        describe = _ome if ome else _imagej if imagej else _plain
+        with tifffile.TiffWriter(path, bigtiff=big, ome=ome, imagej=imagej) as writer:
+            shape = (n_times, height, width, 3) if rgb else (n_times, self._planes, height, width)
+            writer.write(
+                shape=shape,
+                dtype=dtype,
+                photometric="rgb" if rgb else "minisblack",
+                planarconfig="contig" if rgb else None,
+                metadata={
+                    "axes": "TYXS" if rgb else "TCYX",
+                    **describe(stack, channels, rgb, dict(notes)),
+                },
+                resolution=_resolution(stack, 1.0 if imagej else 1e4),
+                resolutionunit="NONE" if imagej or stack.pixel_size is None else "CENTIMETER",
+            )
+        with tifffile.TiffFile(path) as reader:
+            start = reader.series[0].dataoffset
+            if start is None:
+                raise RuntimeError(f"{path}: tifffile did not lay the pixels out in one piece")
+            self._start = start
+            self._dtype = dtype.newbyteorder(reader.byteorder)  # ImageJ files are big-endian
+        self._file = open(path, "r+b", buffering=0)
+        self._lock = Lock()
+
+    def write(self, t: int, y: int, x: int, pixels: NDArray[Any]) -> None:
+        """Write a part of one time point.
+
+        Parameters
+        ----------
+        t
+            Time point.
+        y, x
+            Top-left pixel.
+        pixels
+            (C, h, w) for planes and colours alike.
+        """
+        height, width = self._size
+        if self._samples > 1:
+            pixels = np.moveaxis(pixels, 0, -1)[np.newaxis]
+        rows = np.ascontiguousarray(pixels, self._dtype)
+        step = self._dtype.itemsize * self._samples
+        for plane in range(self._planes):
+            first = (t * self._planes + plane) * height + y
+            if rows.shape[2] == width:
+                self._put(self._start + first * width * step, rows[plane])
+                continue
+            for row in range(rows.shape[1]):
+                place = self._start + ((first + row) * width + x) * step
+                self._put(place, rows[plane, row])
+
+    def _put(self, place: int, values: NDArray[Any]) -> None:
+        data = values.reshape(-1).view(np.uint8).data
+        with self._lock:
+            self._file.seek(place)
+            while len(data):
+                data = data[self._file.write(data) :]
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self._file.close()
+
+
+def _resolution(stack: Stack, per: float) -> tuple[float, float] | None:
+    """Pixels along x and y in `per` µm."""
+    if stack.pixel_size is None:
+        return None
+    return per / stack.pixel_size[1], per / stack.pixel_size[0]
+
+
+def _ome(
+    stack: Stack, channels: tuple[str, ...], rgb: bool, notes: dict[str, Any]
+) -> dict[str, Any]:
+    import json
+
+    said: dict[str, Any] = {"Name": stack.name, "Description": json.dumps(notes, default=str)}
+    if not rgb:
+        said["Channel"] = {"Name": list(channels)}
+    sizes = {"X": None, "Y": None, "Z": stack.z_step}
+    if stack.pixel_size is not None:
+        sizes |= {"Y": stack.pixel_size[0], "X": stack.pixel_size[1]}
+    for axis, size in sizes.items():
+        if size is not None:
+            said |= {f"PhysicalSize{axis}": abs(size), f"PhysicalSize{axis}Unit": "µm"}
+    if stack.time_step is not None:
+        said |= {"TimeIncrement": stack.time_step, "TimeIncrementUnit": "s"}
+    return said
+
+
+def _imagej(
+    stack: Stack, channels: tuple[str, ...], rgb: bool, notes: dict[str, Any]
+) -> dict[str, Any]:
+    import json
+
+    said: dict[str, Any] = {"Info": json.dumps(notes, default=str, ensure_ascii=False)}
+    if stack.pixel_size is not None:
+        said["unit"] = "um"
+    if stack.z_step is not None:
+        said["spacing"] = abs(stack.z_step)
+    if stack.time_step is not None:
+        said["finterval"] = stack.time_step
+    if not rgb and stack.shape[0] * len(channels) <= _MOST_LABELS:
+        said["Labels"] = list(channels) * stack.shape[0]
+    return said
+
+
+def _plain(
+    stack: Stack, channels: tuple[str, ...], rgb: bool, notes: dict[str, Any]
+) -> dict[str, Any]:
+    import json
+
+    said = {
+        "name": stack.name,
+        "channels": list(channels),
+        "pixel_size_yx_um": stack.pixel_size,
+        "z_step_um": stack.z_step,
+        "time_step_s": stack.time_step,
+        "zfuse": json.loads(json.dumps(notes, default=str)),
+    }
+    return {key: value for key, value in said.items() if value is not None}

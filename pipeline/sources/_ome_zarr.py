@@ -1,0 +1,149 @@
+"""OME-Zarr 0.4 and 0.5: images, collections and wells as stacks.
+
+Duty: find the images behind a group and join pixels and metadata into stacks.
+Must not know: how metadata is spelt (see `_ngff`), how chunks are decoded.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._stack import Stack
+from zfuse.pipeline.sources import _ngff
+from zfuse.pipeline.sources._array import channels_named
+from zfuse.pipeline.sources._layout import Layout, default_axes
+from zfuse.pipeline.sources._zarr_reader import ZarrReader
+from zfuse.pipeline.sources._zarr_store import open_array, open_child, open_node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["images"]
+
+
+def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
+    """List the images of an OME-Zarr as functions that open them.
+
+    Parameters
+    ----------
+    place
+        Local path or fsspec URL of a multiscale image, a bioformats2raw collection, one image of
+        it, a well, or a bare array.
+    allow_missing
+        Read missing chunks as the fill value.
+
+    Returns
+    -------
+    list of callables
+        One an image.
+
+    Raises
+    ------
+    ZfuseError
+        There is no image; the path is a plate.
+    """
+    node = open_node(place)
+    if isinstance(node, zarr.Array):
+        return [partial(_bare, node, place, allow_missing)]
+    ome = _ngff.ome_attributes(node.attrs.asdict())
+    if "multiscales" in ome:
+        return [partial(_image, node, place, allow_missing)]
+    if "plate" in ome:
+        raise ZfuseError(_plate(place, ome["plate"]))
+    paths = _collection(node, ome)
+    if not paths:
+        raise ZfuseError(_no_image(node, place))
+    return [partial(_member, node, path, place, allow_missing) for path in paths]
+
+
+def _collection(group: zarr.Group, ome: dict[str, Any]) -> list[str]:
+    """List the images of a collection or a well, in order."""
+    if isinstance(ome.get("well"), dict):
+        return [str(image["path"]) for image in ome["well"].get("images", ())]
+    if "bioformats2raw.layout" not in ome and open_child(group, "OME") is None:
+        return []
+    folder = open_child(group, "OME")
+    if folder is not None:
+        series = _ngff.ome_attributes(folder.attrs.asdict()).get("series")
+        if isinstance(series, list) and series:
+            return [str(path) for path in series]
+    paths: list[str] = []
+    while isinstance(open_child(group, str(len(paths))), zarr.Group):
+        paths.append(str(len(paths)))
+    return paths
+
+
+def _member(group: zarr.Group, path: str, place: str, allow_missing: bool) -> Stack:
+    source = f"{place.rstrip('/')}/{path}"
+    node = open_child(group, path)
+    if not isinstance(node, zarr.Group):
+        raise ZfuseError(f"{source} is declared by its collection but missing; copy it again")
+    return _image(node, source, allow_missing)
+
+
+def _image(group: zarr.Group, source: str, allow_missing: bool) -> Stack:
+    """Make a stack of level 0 of a multiscale image."""
+    attributes = group.attrs.asdict()
+    ome = _ngff.ome_attributes(attributes)
+    meta = _ngff.read_image(ome, source)
+    array = open_array(group, meta.path, source)
+    layout = Layout(meta.axes or default_axes(array.ndim, source), array.shape, source)
+    reader = ZarrReader(array, layout, allow_missing=allow_missing)
+    count = layout.shape[1]
+    channels, rgb = _ngff.channels(ome, count, reader.dtype.name)
+    invalid = _ngff.why_invalid(attributes, group.metadata.zarr_format)
+    return Stack(
+        reader=reader,
+        axes=layout.declared,
+        name=meta.name or source.rstrip("/").rsplit("/", 1)[-1],
+        source=source,
+        channels=channels or channels_named(None, count, source),
+        rgb=rgb,
+        pixel_size=meta.pixel_size,
+        z_step=meta.z_step,
+        time_step=meta.time_step,
+        origin=meta.origin,
+        warnings=(*invalid, *meta.warnings),
+    )
+
+
+def _bare(array: zarr.Array[Any], source: str, allow_missing: bool) -> Stack:
+    axes = default_axes(array.ndim, source)
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    if "".join(str(name).lower() for name in names).strip("tczyx") == "" and len(names):
+        axes = "".join(str(name).lower() for name in names)
+    layout = Layout(axes, array.shape, source)
+    return Stack(
+        reader=ZarrReader(array, layout, allow_missing=allow_missing),
+        axes=layout.declared,
+        name=source.rstrip("/").rsplit("/", 1)[-1],
+        source=source,
+        channels=channels_named(None, layout.shape[1], source),
+        warnings=(
+            f"{source} is a bare zarr array without OME metadata; "
+            f"its axes are taken as {axes.upper()}, its scale is unknown",
+        ),
+    )
+
+
+def _plate(place: str, plate: Any) -> str:
+    wells = plate.get("wells", ()) if isinstance(plate, dict) else ()
+    well = str(wells[0].get("path", "A/1")) if wells else "A/1"
+    return (
+        f"{place} is a plate with {len(wells)} well(s); plates can't be fused whole yet: "
+        f"give one well, such as {place.rstrip('/')}/{well}"
+    )
+
+
+def _no_image(group: zarr.Group, place: str) -> str:
+    """Refuse a group without multiscales, and name what below it can be opened."""
+    try:
+        names = sorted(group.keys())
+    except Exception:  # a store that can't be listed (http)
+        names = []
+    below = f"; it holds {', '.join(names[:5])}: give one of these" if names else ""
+    return f"{place} is a zarr group without OME-Zarr image (no multiscales){below}"

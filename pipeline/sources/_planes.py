@@ -1,0 +1,265 @@
+"""A folder of plane images (or a single image file) as a stack.
+
+Duty: which files are planes, whether they fit together, and reading them, several at once.
+Must not know: how names are understood (`_names`), how a file is decoded (`_plane_file`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._stack import Channel, Stack
+from zfuse.pipeline.sources._names import Grid, arrange, natural
+from zfuse.pipeline.sources._plane_file import TIFF, Plane, decode, header
+from zfuse.pipeline.sources._reader import BaseReader, each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._stack import PlaneReader
+
+__all__ = ["images"]
+
+SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
+OPEN_TIFFS = 64
+
+
+def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
+    """List the stacks of a folder as functions that open them.
+
+    Parameters
+    ----------
+    place
+        The folder, or one image file.
+    allow_missing
+        Passed on to the TIFF reader when the folder holds a multi-file OME-TIFF; a plane that is
+        missing in a folder is always an error, since its name is all that is known of it.
+
+    Returns
+    -------
+    list of callables
+        One a position.
+
+    Raises
+    ------
+    ZfuseError
+        There are no planes, or they form no full grid.
+    """
+    path = Path(place)
+    if path.is_file():
+        lone = Grid(files=(((path.name,),),), channels=("",), position="", axes="")
+        return [partial(_stack, path.parent, lone, str(path))]
+    names = [
+        entry.name
+        for entry in path.iterdir()
+        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    ]
+    if not names:
+        raise ZfuseError(_no_planes(path))
+    if all(_is_ome(name) for name in names):
+        whole = _ome_set(path, sorted(names, key=natural), allow_missing)
+        if whole:
+            return whole
+    return [partial(_stack, path, grid, str(path)) for grid in arrange(names, str(path))]
+
+
+def _ome_set(
+    folder: Path, names: list[str], allow_missing: bool
+) -> list[Callable[[], Stack]] | None:
+    """Open OME-TIFF files that describe each other as one, None when they are single planes."""
+    from zfuse.pipeline.sources import _tiff
+
+    first = str(folder / names[0])
+    with _tiff.open_tiff(first) as tif:
+        planes = max(len(series) for series in tif.series)
+        described = {
+            Path(page.parent.filehandle.path).name
+            for series in tif.series if series.is_multifile or len(names) == 1
+            for page in series.pages if page is not None
+        }  # fmt: skip
+    if planes > 1 and set(names) <= described:
+        return _tiff.images(first, allow_missing=allow_missing)
+    return None
+
+
+class FolderReader(BaseReader):
+    """Reads planes that are files.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    grid
+        Their order.
+    plane
+        What all of them share.
+    kinds
+        Header of each file, by name.
+    """
+
+    def __init__(self, folder: Path, grid: Grid, plane: Plane, kinds: dict[str, Plane]) -> None:
+        self._folder = folder
+        self._grid = grid
+        self._kinds = kinds
+        self._samples = plane.samples
+        self._tiffs: OrderedDict[str, PlaneReader] = OrderedDict()
+        self._lock = threading.Lock()
+        times, channels, planes = len(grid.files), len(grid.files[0]), len(grid.files[0][0])
+        high = max(kind.chunk[0] for kind in kinds.values())
+        wide = max(kind.chunk[1] for kind in kinds.values())
+        super().__init__(
+            (times, channels * plane.samples, planes, plane.height, plane.width),
+            plane.dtype,
+            (1, high, wide),
+        )
+
+    def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
+        """Fill `out` with the window, files in parallel."""
+        step = self._samples
+        work = [
+            (name, out[i, c * step : (c + 1) * step])
+            for c, names in enumerate(self._grid.files[t])
+            for i, name in enumerate(names[z])
+        ]
+        each(lambda job: self._plane(job[0], y, x, job[1]), work)
+
+    def close(self) -> None:
+        """Release the files."""
+        super().close()
+        with self._lock:
+            while self._tiffs:
+                self._tiffs.popitem()[1].close()
+
+    def _plane(self, name: str, y: slice, x: slice, out: NDArray[Any]) -> None:
+        kind = self._kinds[name]
+        if kind.kind == TIFF:
+            self._tiff(name).read(0, slice(0, 1), y, x, out[None])
+            return
+        out[...] = np.moveaxis(decode(self._folder / name, kind)[y, x], -1, 0)
+
+    def _tiff(self, name: str) -> PlaneReader:
+        with self._lock:
+            if name in self._tiffs:
+                self._tiffs.move_to_end(name)
+                return self._tiffs[name]
+        plane, stack = header(self._folder / name)
+        if stack is None or plane.likeness != self._kinds[name].likeness:
+            raise ZfuseError(f"{self._folder / name} has changed since the folder was opened")
+        with self._lock:
+            self._tiffs[name] = stack.reader
+            if len(self._tiffs) > OPEN_TIFFS:
+                self._tiffs.popitem(last=False)  # closes itself when the last read is done
+        return stack.reader
+
+
+def _stack(folder: Path, grid: Grid, source: str) -> Stack:
+    """Read all headers, check that they agree, and make the stack."""
+    names = [name for time in grid.files for channel in time for name in channel]
+    kinds: dict[str, Plane] = {}
+    first: Stack | None = None
+    for name in names:
+        kinds[name], tiff = header(folder / name)
+        if tiff is not None:
+            tiff.reader.close()
+            first = first or tiff
+    plane = _common(kinds, source)
+    reader = FolderReader(folder, grid, plane, kinds)
+    where = f" position {grid.position}" if grid.position else ""
+    several = len(grid.files[0]) > 1
+    return Stack(
+        reader=reader,
+        axes="".join(
+            axis
+            for axis, length in zip("tczyx", reader.shape, strict=True)
+            if length > 1 or axis in "zyx"
+        ),
+        name=Path(source).stem + where if Path(source).is_file() else Path(source).name + where,
+        source=source + where,
+        channels=_channels(grid, plane, first, several=several),
+        rgb=plane.rgb and not several,
+        pixel_size=first.pixel_size if first else None,
+        z_step=first.z_step if first else None,
+        warnings=tuple(_remarks(grid, kinds, source)),
+    )
+
+
+def _common(kinds: dict[str, Plane], source: str) -> Plane:
+    """Return what all planes are; refuse the first that differs from the majority."""
+    usual, _ = Counter(plane.likeness for plane in kinds.values()).most_common(1)[0]
+    for name, plane in kinds.items():
+        if plane.likeness != usual:
+            raise ZfuseError(
+                f"{source}: {name} is {_spell(plane.likeness)}, the other planes are "
+                f"{_spell(usual)}; all planes must be alike: convert it or move it away"
+            )
+    return next(iter(kinds.values()))
+
+
+def _spell(likeness: tuple[tuple[int, int, int], str]) -> str:
+    (samples, height, width), dtype = likeness
+    return f"{width} x {height} px of {samples} channel(s), {dtype}"
+
+
+def _channels(
+    grid: Grid, plane: Plane, first: Stack | None, *, several: bool
+) -> tuple[Channel, ...]:
+    if several:
+        names = [f"channel {c}" if c.isdigit() else c for c in grid.channels]
+        if plane.samples == 1:
+            return tuple(Channel(name) for name in names)
+        return tuple(Channel(f"{name}.{i}") for name in names for i in range(plane.samples))
+    if plane.rgb:
+        return tuple(Channel(name) for name in ("red", "green", "blue"))
+    if first is not None and len(first.channels) == plane.samples:
+        return first.channels
+    return tuple(Channel(f"channel {i}") for i in range(plane.samples))
+
+
+def _remarks(grid: Grid, kinds: dict[str, Plane], source: str) -> list[str]:
+    said: list[str] = []
+    if alpha := [name for name, plane in kinds.items() if plane.alpha]:
+        said.append(f"{source}: alpha channel of {len(alpha)} file(s) is left out, as {alpha[0]}")
+    if len(grid.files[0][0]) == 1:
+        counted = " and ".join(grid.axes.replace("z", ""))
+        hint = f" (its file names count {counted}, none counts z)" if counted else ""
+        said.append(f"{source} holds a single plane{hint}; there is nothing to choose from")
+    return said
+
+
+def _is_ome(name: str) -> bool:
+    return name.lower().endswith((".ome.tif", ".ome.tiff"))
+
+
+def _no_planes(folder: Path) -> str:
+    """Refuse a folder without planes; name sub-folders that have some."""
+    below = sorted(
+        (
+            entry.name
+            for entry in folder.iterdir()
+            if entry.is_dir()
+            and (
+                entry.name.endswith(".zarr")
+                or any(file.suffix.lower() in SUFFIXES for file in entry.iterdir())
+            )
+        ),
+        key=natural,
+    )
+    if below:
+        more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+        return (
+            f"{folder} holds no planes, only folders of images: {', '.join(below[:3])}{more}; "
+            f"give one of them, such as {folder / below[0]}"
+        )
+    return (
+        f"{folder} holds no image; give an OME-Zarr, a TIFF, "
+        "or a folder of TIFF, PNG, JPEG or BMP planes"
+    )

@@ -1,0 +1,135 @@
+"""Open zarr groups and arrays, read-only, with the fastest decoder that serves the store.
+
+Duty: paths and URLs to zarr nodes, and the choice of the codec pipeline.
+Must not know: OME metadata, axes.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.abc.store import ByteRequest, Store
+from zarr.storage import LocalStore, WrapperStore
+
+from zfuse.pipeline._errors import ZfuseError
+
+if TYPE_CHECKING:
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+__all__ = ["open_array", "open_child", "open_node"]
+
+# zarr's config is process-wide: two threads that scope it at once would restore the other's values.
+_CONFIG = threading.Lock()
+ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}
+NOT_CHUNKS = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+
+
+@cache
+def have_zarrs() -> bool:
+    return find_spec("zarrs") is not None
+
+
+def open_node(place: str) -> zarr.Group | zarr.Array[Any]:
+    """Open what lies at a path or fsspec URL.
+
+    Raises
+    ------
+    ZfuseError
+        There is no zarr node, or the URL can't be served.
+    """
+    node = _open(place, None, place)
+    if node is None:
+        raise ZfuseError(f"{place} cannot be opened as OME-Zarr: nothing is there; check the path")
+    return node
+
+
+def open_child(group: zarr.Group, path: str) -> zarr.Group | zarr.Array[Any] | None:
+    """Open a node below a group, None when there is none.
+
+    Raises
+    ------
+    ZfuseError
+        It is there but can't be opened.
+    """
+    whole = f"{group.path}/{path}".strip("/")
+    return _open(group.store, whole, f"{group.store}/{whole}")
+
+
+def open_array(group: zarr.Group, path: str, source: str) -> zarr.Array[Any]:
+    """Open an array below a group.
+
+    Raises
+    ------
+    ZfuseError
+        It is missing, or is no array.
+    """
+    node = open_child(group, path)
+    if not isinstance(node, zarr.Array):
+        raise ZfuseError(
+            f"{source} declares the dataset {path!r}, which is missing; the image is incomplete: "
+            "copy it again from the original"
+        )
+    return node
+
+
+def _open(store: Any, path: str | None, name: str) -> zarr.Group | zarr.Array[Any] | None:
+    """Open a node, None when there is none; any other failure is a refusal."""
+    try:
+        return _quietly(store, path)
+    except FileNotFoundError:
+        return None
+    except ImportError as error:
+        reason = f"{error}; install the package it names"
+        raise ZfuseError(f"{name} cannot be opened: {reason}") from error
+    except Exception as error:  # stores raise whatever their transport raises
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ZfuseError(
+            f"{name} cannot be opened as OME-Zarr ({reason}); check the path or the network"
+        ) from error
+
+
+def _quietly(store: Any, path: str | None) -> zarr.Group | zarr.Array[Any]:
+    """Open a node; zarr's remarks on what else lies in the store are not for our users."""
+    with _CONFIG, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        node = zarr.open(store, path=path, mode="r")
+        if not isinstance(node, zarr.Array):
+            return node
+        if have_zarrs() and isinstance(node.store, LocalStore):
+            try:
+                with zarr.config.set(ZARRS):
+                    return zarr.open_array(node.store, path=node.path, mode="r")
+            except Exception:  # strict: zarrs says that it can't decode it; zarr-python may
+                pass
+        if _is_blosc(node):
+            return zarr.open_array(WholeBlosc(node.store), path=node.path, mode="r")
+        return node
+
+
+def _is_blosc(array: zarr.Array[Any]) -> bool:
+    return any("blosc" in type(codec).__name__.lower() for codec in array.compressors)
+
+
+class WholeBlosc(WrapperStore[Store]):
+    """A store that checks the length of blosc chunks.
+
+    numcodecs does not: behind the end of a chunk that was cut off it reads on and calls that
+    pixels. zarrs checks by itself.
+    """
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Get a chunk; raise ValueError when its header announces more bytes than there are."""
+        found = await super().get(key, prototype, byte_range)
+        if found is None or byte_range is not None or key.rsplit("/", 1)[-1] in NOT_CHUNKS:
+            return found
+        length = int.from_bytes(found[12:16].to_bytes(), "little")
+        if length > len(found) or len(found) < 16:
+            raise ValueError(f"{length} bytes announced, {len(found)} there")
+        return found

@@ -1,0 +1,5 @@
+"""``python -m zfuse`` is the command line."""
+
+from zfuse.pipeline._cli import main
+
+main()

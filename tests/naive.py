@@ -1,0 +1,98 @@
+"""Slow, obvious twins of the kernels: the truth for every fast version."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SHIFTS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0), (0, 1), (1, -1), (1, 0), (1, 1)]
+
+
+def neighbours(plane):
+    """Nine shifted copies of a plane, replicated at its edge."""
+    padded = np.pad(plane, 1, mode="edge")
+    height, width = plane.shape
+    return {
+        (dy, dx): padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width] for dy, dx in SHIFTS
+    }
+
+
+def measure(name, plane):
+    """Focus measure before the window sum, in exact Python-sized integers."""
+    n = neighbours(plane.astype(np.int64))
+    c, left, right, up, down = n[0, 0], n[0, -1], n[0, 1], n[-1, 0], n[1, 0]
+    if name == "sml":
+        return abs(2 * c - left - right) + abs(2 * c - up - down)
+    if name == "laplacian-energy":
+        return (4 * c - left - right - up - down) ** 2
+    if name == "tenengrad":
+        gx = n[-1, 1] + 2 * right + n[1, 1] - n[-1, -1] - 2 * left - n[1, -1]
+        gy = n[1, -1] + 2 * down + n[1, 1] - n[-1, -1] - 2 * up - n[-1, 1]
+        return gx**2 + gy**2
+    if name == "brenner":
+        return (right - left) ** 2 + (down - up) ** 2
+    if name == "spatial-frequency":
+        return (c - left) ** 2 + (c - up) ** 2
+    raise KeyError(name)
+
+
+def window_sum(values, window):
+    """Sum over a square window that ends at the edge."""
+    r = window // 2
+    height, width = values.shape
+    padded = np.pad(values, r)
+    return sum(
+        padded[dy : dy + height, dx : dx + width] for dy in range(window) for dx in range(window)
+    )
+
+
+def score(name, plane, window):
+    """Window score of one plane as float32."""
+    if name == "variance":
+        p = plane.astype(np.int64)
+        count = window_sum(np.ones_like(p), window)
+        return (count * window_sum(p * p, window) - window_sum(p, window) ** 2).astype(np.float32)
+    return window_sum(measure(name, plane), window).astype(np.float32)
+
+
+def focus(stack, name, window):
+    """Index, depth, confidence of a (Z, Y, X) integer stack: all planes at once, no fold."""
+    scores = np.stack([score(name, plane, window) for plane in stack])
+    planes = len(stack)
+    index = scores.argmax(0)
+    peak = scores.max(0).astype(np.float64)
+    z = np.clip(index, 1, max(planes - 2, 1))
+    inner = (index > 0) & (index < planes - 1) & (peak > 0)
+    depth = index.astype(np.float64)
+    if planes > 2:
+        safe = np.where(peak > 0, peak, 1)
+        p = np.take_along_axis(scores, (z - 1)[None], 0)[0] / safe
+        q = np.take_along_axis(scores, (z + 1)[None], 0)[0] / safe
+        bend = p + q - 2
+        fit = inner & (bend < -1e-6)
+        depth = depth + np.where(fit, 0.5 * (p - q) / np.where(fit, bend, 1), 0)
+    others = (scores.sum(0, dtype=np.float64) - peak) / max(planes - 1, 1)
+    confidence = np.where(peak > 0, 1 - others / np.where(peak > 0, peak, 1), 0)
+    return index, depth, np.clip(confidence, 0, 1) if planes > 1 else confidence * 0
+
+
+def reduce_plane(fine):
+    """Burt and Adelson's REDUCE in float64."""
+    kernel = np.array([1, 4, 6, 4, 1]) / 16
+    padded = np.pad(fine.astype(np.float64), 2, mode="edge")
+    height, width = fine.shape
+    rows = sum(k * padded[i : i + height] for i, k in enumerate(kernel))
+    full = sum(k * rows[:, i : i + width] for i, k in enumerate(kernel))
+    return full[::2, ::2]
+
+
+def expand_plane(coarse, shape):
+    """Burt and Adelson's EXPAND in float64: zeros between the pixels, then the kernel times 2."""
+    padded = np.pad(coarse.astype(np.float64), 1, mode="edge")
+    up = np.zeros((padded.shape[0] * 2, padded.shape[1] * 2))
+    up[::2, ::2] = padded
+    kernel = np.array([1, 4, 6, 4, 1]) / 8
+    up = np.pad(up, 2)
+    height, width = up.shape[0] - 4, up.shape[1] - 4
+    rows = sum(k * up[i : i + height] for i, k in enumerate(kernel))
+    full = sum(k * rows[:, i : i + width] for i, k in enumerate(kernel))
+    return full[2 : 2 + shape[0], 2 : 2 + shape[1]]
