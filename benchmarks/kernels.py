@@ -14,6 +14,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import cv2
@@ -21,13 +22,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from zfuse.pipeline._region import Region
+from zfuse.pipeline.methods._select import Select
+from zfuse.pipeline.methods._signal import Signal
+
 WINDOW = 9
+THREADS = 2
 Chain = Callable[[NDArray[np.uint16]], tuple[NDArray[np.uint16], NDArray[np.uint16]]]
 
 
 def zfuse_chain(planes: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Run zfuse's kernel."""
-    raise NotImplementedError
+    """Fold as a run does, strips of rows on two threads; the peak's two sides are kept too."""
+    count, height, width = planes.shape
+    method = Select()
+    signal = Signal(native=True, weights=(1.0,), offset=0.0)
+    window, step = (slice(0, height), slice(0, width)), -(-height // THREADS)
+    regions = [
+        Region((height, width), (slice(y, min(y + step, height)), window[1]), window)
+        for y in range(0, height, step)
+    ]
+    states = [method.start(region, 1, planes.dtype, signal) for region in regions]
+    blocks = range(0, count, 8)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for z in blocks:
+            list(pool.map(lambda s, z=z: method.add(s, planes[z : z + 8, None], z), states))
+    value = np.concatenate([state.image[0] for state in states])
+    return value, np.concatenate([state.index for state in states])
 
 
 def opencv_chain(planes: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
@@ -131,9 +151,8 @@ def main() -> None:
     parser.add_argument("--planes", type=int, default=16)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    cv2.setNumThreads(options.threads)
+    cv2.setNumThreads(THREADS)
 
     planes = textured(options.planes, options.size)
     target = np.empty_like(planes)
@@ -148,11 +167,7 @@ def main() -> None:
         "scipy.ndimage": scipy_chain,
     }
     for name, chain in chains.items():
-        try:
-            answers[name] = chain(planes)  # also compiles and warms up
-        except NotImplementedError:
-            print(f"{name}: not there yet")
-            continue
+        answers[name] = chain(planes)  # also compiles and warms up
         candidates[name] = lambda chain=chain: chain(planes)
     copy_planes(planes, target)
 
@@ -174,13 +189,13 @@ def main() -> None:
 
     print(
         f"\n{options.planes} planes of {options.size} x {options.size} uint16, window {WINDOW}, "
-        f"{options.threads} threads of {os.cpu_count()} cores, median of {options.repeats}, "
+        f"{THREADS} threads of {os.cpu_count()} cores, median of {options.repeats}, "
         f"{platform.machine()}"
     )
     rate = {name: planes.size / median(times) / 1e9 for name, times in seconds.items()}
     for name, value in rate.items():
-        ratio = f"   zfuse is {rate['zfuse'] / value:5.1f} times as fast" if "zfuse" in rate else ""
-        print(f"{name:16s} {value:7.3f} Gvoxel/s{ratio}")
+        ratio = rate["zfuse"] / value
+        print(f"{name:16s} {value:7.3f} Gvoxel/s   zfuse is {ratio:5.1f} times as fast")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,43 @@
 """Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
 
 from zfuse.kernels._focus_cpu import MEASURES, NOT_FINITE, accumulator, finish_focus, fold_focus
+from zfuse.kernels._focused_cpu import (
+    add_focused,
+    add_masked,
+    fold_centroid,
+    median_3x3,
+    shrink_band,
+)
+from zfuse.kernels._guided_cpu import guided_filter
 from zfuse.kernels._pyramid_cpu import add_expanded, keep_strongest, reduce_plane, subtract_expanded
 from zfuse.kernels._signal_cpu import mix_signal
+from zfuse.kernels._smooth_cpu import smooth_signal
+from zfuse.kernels._soft_cpu import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
+from zfuse.kernels._wavelet_cpu import analyse_plane, synthesise_plane
 
 __all__ = [
+    "ACTIVITY_GAIN",
     "MEASURES",
     "NOT_FINITE",
+    "NO_WEIGHT",
     "accumulator",
     "add_expanded",
+    "add_focused",
+    "add_masked",
+    "add_weighted",
+    "analyse_plane",
     "finish_focus",
+    "fold_centroid",
     "fold_focus",
+    "guided_filter",
     "keep_strongest",
+    "log_activity",
+    "log_energy",
+    "median_3x3",
     "mix_signal",
     "reduce_plane",
+    "shrink_band",
+    "smooth_signal",
     "subtract_expanded",
+    "synthesise_plane",
 ]

@@ -74,7 +74,7 @@ def downsample(image: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[
 
 
 @jit
-def _halve_integers(image, out):  # type: ignore[no-untyped-def]
+def _halve_integers(image, out):
     height, width = image.shape
     for y in range(out.shape[0]):
         upper = image[2 * y]
@@ -88,7 +88,7 @@ def _halve_integers(image, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _halve_floats(image, out):  # type: ignore[no-untyped-def]
+def _halve_floats(image, out):
     height, width = image.shape
     zero = image.dtype.type(0)
     one = image.dtype.type(1)

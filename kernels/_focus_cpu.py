@@ -2,12 +2,15 @@
 
 Duty: plain arrays in, plain arrays out. Must not know: files, tiles, channels, methods.
 
-How it is fast (2 cores of a Zen 5, 16 planes of 2048 x 2048 uint16, SML 9 x 9; see docs/performance.md):
+How it is fast (2 cores of a Zen 5, 16 planes of 2048 x 2048 uint16, SML 9 x 9; see
+docs/performance.md):
 
-* rows are the unit: a row of the measure goes into a ring of `window` rows, a running column sum gains
-  the new row and loses the oldest, and a doubling sum (1, 2, 4, 8 … neighbours) closes the window along
-  x. The vertical cost does not depend on the window, the horizontal one grows with its logarithm;
-* all sums are integers (int32 or int64), so a running sum has no drift and tiles agree to the last bit;
+* rows are the unit: a row of the measure goes into a ring of `window` rows, a running column sum
+  gains the new row and loses the oldest, and a doubling sum (1, 2, 4, 8 … neighbours) closes the
+  window along x. The vertical cost does not depend on the window, the horizontal one grows with its
+  logarithm;
+* all sums are integers (int32 or int64), so a running sum has no drift and tiles agree to the last
+  bit;
 * all planes of a block go through a row before the next row, so the peak's row stays in L1;
 * every loop touches at most five arrays: LLVM gives up on vectorising when it must prove more pairs
   of arrays apart (one loop over all nine took 0.94 ns a voxel, these four together 0.19 ns).
@@ -15,10 +18,15 @@ How it is fast (2 cores of a Zen 5, 16 planes of 2048 x 2048 uint16, SML 9 x 9; 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numba import float32, int32, int64, uint16
 
 from zfuse.kernels._jit import jit, jit_allocating
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["BLOCK_WIDTH", "MEASURES", "NOT_FINITE", "accumulator", "finish_focus", "fold_focus"]
 
@@ -47,8 +55,8 @@ spatial-frequency  (c - l)² + (c - u)²                   Eskicioglu & Fisher 1
 NOT_FINITE = np.int32(-(2**31))
 """Value that marks a NaN or infinite pixel in an int32 signal."""
 
-BLOCK_WIDTH = 512
-"""Columns worked on at a time: the peak's row (18 bytes a pixel) stays in a 32 kB L1 cache."""
+BLOCK_WIDTH = 2048
+"""Columns worked on at a time: the peak's row (20 bytes a pixel) stays in the L1 cache."""
 
 _SML, _LAPLACIAN_ENERGY, _TENENGRAD, _BRENNER, _VARIANCE, _IDENTITY = 0, 1, 2, 3, 4, -1
 
@@ -187,20 +195,48 @@ def _slide(column_sum, new, oldest):
 def _window_row(column_sum, window, step, total):
     """Sum of `window` neighbours: total[x] = column_sum[x] + … + column_sum[x + window - 1].
 
-    A running sum whose differences are taken first, in a loop of their own that vectorises: 0.29 ns a
-    pixel for any window, against 0.50 for the plain running sum.
+    A running sum whose differences are taken first, in a loop of their own that vectorises: 0.29 ns
+    a pixel for any window, against 0.50 for the plain running sum.
     """
     n = total.size
     entering = column_sum[window:]
     for x in range(n - 1):
         step[x] = entering[x] - column_sum[x]
-    s = column_sum[0]
-    for x in range(1, window):
-        s += column_sum[x]
-    total[0] = s
-    for x in range(n - 1):
+    quarter = n // 4
+    s = _sum_of(column_sum[:window])
+    if quarter == 0:
+        total[0] = s
+        for x in range(n - 1):
+            s += step[x]
+            total[x + 1] = s
+        return
+    # Four running sums side by side: one alone waits a cycle for each addition.
+    s_1 = _sum_of(column_sum[quarter : quarter + window])
+    s_2 = _sum_of(column_sum[2 * quarter : 2 * quarter + window])
+    s_3 = _sum_of(column_sum[3 * quarter : 3 * quarter + window])
+    total_1, step_1 = total[quarter:], step[quarter:]
+    total_2, step_2 = total[2 * quarter :], step[2 * quarter :]
+    total_3, step_3 = total[3 * quarter :], step[3 * quarter :]
+    for x in range(quarter):
+        total[x] = s
         s += step[x]
-        total[x + 1] = s
+        total_1[x] = s_1
+        s_1 += step_1[x]
+        total_2[x] = s_2
+        s_2 += step_2[x]
+        total_3[x] = s_3
+        s_3 += step_3[x]
+    for x in range(4 * quarter, n):
+        total[x] = s_3
+        s_3 += step[x]
+
+
+@jit
+def _sum_of(values):
+    s = values[0]
+    for x in range(1, values.size):
+        s += values[x]
+    return s
 
 
 @jit
@@ -260,8 +296,9 @@ def _update_pixels(won, row, image):
 
 @jit
 def _fold_rows(
-    signal, pixels, top, left, z, measure, window, marked, best, previous, total, before, after, index,
-    image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge, parts, score, won,
+    signal, pixels, top, left, z, measure, window, marked, best, previous, total, before, after,
+    index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
+    parts, score, won,
 ):  # fmt: skip
     """Do the work of `fold_focus` in the scratch arrays that it allocated."""
     n, height, width = signal.shape
@@ -280,6 +317,8 @@ def _fold_rows(
         column_sum_2[:] = 0
         row[:] = 0
         inside = row[k : k + xb - xa + 2]
+        s, w = score[:m], won[:m]
+        sum_1, sum_2 = sums[:m], sums_2[:m]
         for y_in in range(max(top - radius, 0), top + core_height + radius):
             y = y_in - radius
             slot = y_in % window
@@ -302,32 +341,47 @@ def _fold_rows(
                         if marked[p]:
                             _clear_not_finite(plane, y_in, xa, xb, inside)
                     _slide(column_sum_2[p], row[1:-1], ring_2[p, slot])
-                if y < top:
-                    continue
-                s = score[:m]
-                _window_row(column_sum[p], window, step, sums[:m])
+            if y < top:
+                continue
+            i = y - top
+            best_row, previous_row, total_row = best[i, at:to], previous[i, at:to], total[i, at:to]
+            before_row, after_row, index_row = before[i, at:to], after[i, at:to], index[i, at:to]
+            for p in range(n):
+                _window_row(column_sum[p], window, step, sum_1)
                 if two:
-                    _window_row(column_sum_2[p], window, step, sums_2[:m])
+                    _window_row(column_sum_2[p], window, step, sum_2)
                     rows = min(y + radius + 1, height) - max(y - radius, 0)
-                    _to_variance(sums[:m], sums_2[:m], rows, x0, width, radius, s)
+                    _to_variance(sum_1, sum_2, rows, x0, width, radius, s)
                 else:
-                    _to_float(sums[:m], s)
+                    _to_float(sum_1, s)
                 if marked[p]:
-                    _reject_not_finite(plane[y, x0:x1], s)
-                w = won[:m]
-                i = y - top
-                _update_best(s, best[i, at:to], total[i, at:to], w)
-                _update_before(s, w, previous[i, at:to], before[i, at:to])
-                _update_after(s, best[i, at:to], w, after[i, at:to], index[i, at:to], z + p)
+                    _reject_not_finite(signal[p, y, x0:x1], s)
+                _update_best(s, best_row, total_row, w)
+                _update_before(s, w, previous_row, before_row)
+                _update_after(s, best_row, w, after_row, index_row, z + p)
                 for c in range(pixels.shape[1]):
                     _update_pixels(w, pixels[p, c, y, x0:x1], image[c, i, at:to])
 
 
 @jit_allocating
 def fold_focus(
-    signal, pixels, top, left, z, measure, window, accumulate, marked,
-    best, previous, total, before, after, index, image,
-):  # fmt: skip
+    signal: NDArray[Any],
+    pixels: NDArray[Any],
+    top: int,
+    left: int,
+    z: int,
+    measure: int,
+    window: int,
+    accumulate: NDArray[np.signedinteger],
+    marked: NDArray[np.bool_],
+    best: NDArray[np.float32],
+    previous: NDArray[np.float32],
+    total: NDArray[np.float32],
+    before: NDArray[np.uint16],
+    after: NDArray[np.uint16],
+    index: NDArray[np.uint16],
+    image: NDArray[Any],
+) -> None:
     """Fold a block of planes into the running focus peak, in place.
 
     Parameters
@@ -378,20 +432,29 @@ def fold_focus(
     won = np.empty(BLOCK_WIDTH, np.bool_)
     _fold_rows(
         signal, pixels, top, left, z, measure, window, marked, best, previous, total, before, after,
-        index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge, parts,
-        score, won,
+        index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
+        parts, score, won,
     )  # fmt: skip
 
 
 @jit
-def finish_focus(best, total, before, after, index, planes, depth, confidence):
+def finish_focus(
+    best: NDArray[np.float32],
+    total: NDArray[np.float32],
+    before: NDArray[np.uint16],
+    after: NDArray[np.uint16],
+    index: NDArray[np.uint16],
+    planes: int,
+    depth: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+) -> None:
     """Turn the running peak into depth (planes) and confidence (0..1), both (h, w) float32.
 
     `depth` and `confidence` may be `best` and `total` themselves.
 
     Depth is the vertex of a parabola through the peak and its two neighbours, at most half a plane
-    off; at the first and last plane there is nothing to fit. Confidence is the peak's share above the
-    mean of all other planes: 1 - mean/peak.
+    off; at the first and last plane there is nothing to fit. Confidence is the peak's share above
+    the mean of all other planes: 1 - mean/peak.
     """
     height, width = best.shape
     for y in range(height):

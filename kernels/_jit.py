@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 __all__ = ["jit", "jit_allocating"]
 
@@ -62,20 +64,23 @@ _choose_cache_folder()
 
 
 _OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
-# fastmath stays off: without it LLVM neither reorders sums nor contracts a multiply-add, so a pixel's
-# result does not depend on where in a row, tile or vector register it was computed. That is what makes
-# tiled equal whole to the last bit.
+# fastmath stays off: without it LLVM neither reorders sums nor contracts a multiply-add, so a
+# pixel's result does not depend on where in a row, tile or vector register it was computed. That is
+# what makes tiled equal whole to the last bit.
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: F) -> F:
     """Compile `function` on its first call for the dtypes it meets, and cache the machine code.
 
-    Reference counting is off, so such a function must not allocate: counting the slices of every row
-    cost a third of the time, and two threads fought for the counter of the array that they share.
+    Reference counting is off, so such a function must not allocate: counting the slices of every
+    row cost a third of the time, and two threads fought for the counter of the array that they
+    share.
     """
-    return numba.njit(**_OPTIONS, _nrt=False)(function)
+    compiled: F = numba.njit(**_OPTIONS, _nrt=False)(function)
+    return compiled
 
 
-def jit_allocating(function: Callable[..., Any]) -> Any:
+def jit_allocating(function: F) -> F:
     """Like `jit`, for the outer function that allocates scratch."""
-    return numba.njit(**_OPTIONS)(function)
+    compiled: F = numba.njit(**_OPTIONS)(function)
+    return compiled

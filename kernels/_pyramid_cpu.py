@@ -1,20 +1,27 @@
 """Laplacian pyramid steps and the running choice of the strongest coefficient (CPU).
 
-Duty: one level down, one level up, and the choice between planes. Must not know: how many levels there
-are, what a channel is, how tiles lie.
+Duty: one level down, one level up, and the choice between planes. Must not know: how many levels
+there are, what a channel is, how tiles lie.
 
-The generating kernel is Burt & Adelson's (1983) [1 4 6 4 1]/16 in both directions. Pixel i of the coarse
-level lies on pixel 2i of the fine one; beyond the edge the pixels replicate. Every pixel is computed by
-the same operations in the same order wherever it lies, so tiles whose origin is a multiple of
-2^levels agree with the whole image to the last bit.
+The generating kernel is Burt & Adelson's (1983) [1 4 6 4 1]/16 in both directions. Pixel i of the
+coarse level lies on pixel 2i of the fine one; beyond the edge the pixels replicate. Every pixel is
+computed by the same operations in the same order wherever it lies, so tiles whose origin is a
+multiple of 2^levels agree with the whole image to the last bit.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import float32
 
 from zfuse.kernels._jit import jit, jit_allocating
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
 
 __all__ = ["add_expanded", "keep_strongest", "reduce_plane", "subtract_expanded"]
 
@@ -45,7 +52,7 @@ def _row_reduce(row, out):
 
 
 @jit_allocating
-def reduce_plane(fine, coarse):
+def reduce_plane(fine: Plane, coarse: Plane) -> None:
     """Smooth `fine` (Y, X) float32 and keep every second pixel: `coarse` (⌈Y/2⌉, ⌈X/2⌉) float32."""
     last = fine.shape[0] - 1
     smooth = np.empty(fine.shape[1], np.float32)
@@ -101,7 +108,7 @@ def _combine_expanded(fine, coarse, sign, column, expanded, out):
 
 
 @jit_allocating
-def subtract_expanded(fine, coarse, band):
+def subtract_expanded(fine: Plane, coarse: Plane, band: Plane) -> None:
     """Write `band` = fine - expand(coarse), all float32; `band` may be `fine`."""
     column = np.empty(coarse.shape[1], np.float32)
     expanded = np.empty(fine.shape[1], np.float32)
@@ -109,7 +116,7 @@ def subtract_expanded(fine, coarse, band):
 
 
 @jit_allocating
-def add_expanded(band, coarse, fine):
+def add_expanded(band: Plane, coarse: Plane, fine: Plane) -> None:
     """Write `fine` = band + expand(coarse), all float32; `fine` may be `band`."""
     column = np.empty(coarse.shape[1], np.float32)
     expanded = np.empty(band.shape[1], np.float32)
@@ -120,6 +127,12 @@ def add_expanded(band, coarse, fine):
 def _square_sum_rows(above, row, below, out):
     for x in range(out.size):
         out[x] = above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
+
+
+@jit
+def _add_square_sum_rows(above, row, below, out):
+    for x in range(out.size):
+        out[x] += above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
 
 
 @jit
@@ -149,29 +162,31 @@ def _take(won, band, kept):
 
 
 @jit_allocating
-def keep_strongest(decision, bands, best, kept):
-    """Keep, per pixel, the coefficients of the plane whose band has the most energy there.
+def keep_strongest(decision: Plane, bands: Plane, best: Plane, kept: Plane) -> None:
+    """Keep, per pixel, the coefficients of the plane whose bands have the most energy there.
 
     Parameters
     ----------
-    decision : (Y, X) float32
-        The band that decides: its squares summed over 3 x 3 pixels are the energy. NaN never wins.
-    bands : (C, Y, X) float32
-        Coefficients of this plane.
+    decision : (B, Y, X) float32
+        The bands that decide together: their squares summed over 3 x 3 pixels and over the bands
+        are the energy. NaN never wins.
+    bands : (K, Y, X) float32
+        Coefficients of this plane that follow the decision.
     best : (Y, X) float32
         Energy of the winner so far, -1 before the first plane; updated.
-    kept : (C, Y, X) float32
+    kept : (K, Y, X) float32
         Coefficients of the winner so far; updated.
     """
-    height, width = decision.shape
+    count, height, width = decision.shape
     column = np.empty(width, np.float32)
     energy = np.empty(width, np.float32)
     won = np.empty(width, np.bool_)
     for y in range(height):
-        _square_sum_rows(
-            decision[max(y - 1, 0)], decision[y], decision[min(y + 1, height - 1)], column
-        )
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        _square_sum_rows(decision[0, above], decision[0, y], decision[0, below], column)
+        for b in range(1, count):
+            _add_square_sum_rows(decision[b, above], decision[b, y], decision[b, below], column)
         _energy_row(column, energy)
         _strongest(energy, best[y], won)
-        for c in range(bands.shape[0]):
-            _take(won, bands[c, y], kept[c, y])
+        for k in range(bands.shape[0]):
+            _take(won, bands[k, y], kept[k, y])

@@ -1,16 +1,21 @@
 """One integer signal a plane, from channels or from floating-point pixels (CPU).
 
-Duty: the channels' weighted sum as int32, so that focus sums stay exact integers whatever the input's
-dtype. Must not know: why a channel weighs what it weighs.
+Duty: the channels' weighted sum as int32, so that focus sums stay exact integers whatever the
+input's dtype. Must not know: why a channel weighs what it weighs.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import float64
 
 from zfuse.kernels._focus_cpu import NOT_FINITE
 from zfuse.kernels._jit import jit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["mix_signal"]
 
@@ -36,7 +41,14 @@ def _round_row(total, out):
 
 
 @jit
-def mix_signal(pixels, weights, offset, total, signal, marked):
+def mix_signal(
+    pixels: NDArray[Any],
+    weights: NDArray[np.float64],
+    offset: float,
+    total: NDArray[np.float64],
+    signal: NDArray[np.int32],
+    marked: NDArray[np.bool_],
+) -> None:
     """Write round(offset + Σ_c weights[c] · pixels[:, c]), clipped to 0 … 2^18 - 1.
 
     Parameters

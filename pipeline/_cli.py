@@ -1,23 +1,47 @@
 """The command line: words to a `RunConfig`, results and refusals to lines.
 
-Duty: arguments, help texts, exit codes. Heavy libraries are imported by the command that needs them, so that
-``zfuse --help`` answers at once. Must not know: how anything is computed.
+Duty: arguments, help texts, exit codes. Heavy libraries are imported by the command that needs
+them, so that ``zfuse --help`` answers at once. Must not know: how anything is computed.
 """
 
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._interrupt import one_interrupt
 
 __all__ = ["app", "main"]
 
+
+class _OneLine(TyperGroup):
+    """Commands whose refusals are one line on standard error, and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with one_interrupt():
+                return super().invoke(ctx)
+        except ZfuseError as error:
+            typer.echo(f"error: {error}", err=True)
+        except MemoryError as error:
+            typer.echo(f"error: out of memory ({error}); give less with --memory", err=True)
+        except KeyboardInterrupt:
+            # `fuse` publishes at the end or not at all; other commands write as they go.
+            kept = ": nothing was written" if ctx.invoked_subcommand == "fuse" else ""
+            typer.echo(f"interrupted{kept}", err=True)
+            raise typer.Exit(130) from None  # 128 + SIGINT, as shells count
+        raise typer.Exit(1)
+
+
 app = typer.Typer(
     name="zfuse",
+    cls=_OneLine,
     help="Fuse microscope focal stacks: all-in-focus image, depth map in µm, confidence.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,12 +50,11 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; a `ZfuseError` is one line on standard error and exit code 1."""
-    try:
-        app()
-    except ZfuseError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a console that lacks a character shows "?"
+            stream.reconfigure(errors="replace")
+    app()
 
 
 def _version(wanted: bool) -> None:
@@ -60,7 +83,7 @@ def fuse(
         str, typer.Argument(metavar="OUTPUT", help="Ends in .ome.zarr, .ome.tif, .tif or .png.")
     ],
     method: Annotated[
-        str | None, typer.Option(help="Fusion method; see `zfuse methods`. [default: select]")
+        str | None, typer.Option(help="Fusion method; see `zfuse methods` (default: select).")
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -77,15 +100,15 @@ def fuse(
         float | None, typer.Option(metavar="UM", help="µm a pixel, if not in the file.")
     ] = None,
     series: Annotated[
-        int | None, typer.Option(help="Which image of a collection, from 0. [default: all]")
+        int | None, typer.Option(help="Which image of a collection, from 0 (default: all).")
     ] = None,
     tile: Annotated[
-        int | None, typer.Option(metavar="PX", help="Edge of a tile. [default: by --memory]")
+        int | None, typer.Option(metavar="PX", help="Edge of a tile (default: by --memory).")
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="For the whole process. [default: 680MB]")
+        str | None, typer.Option(metavar="SIZE", help="For the whole process (default: 680MB).")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads. [default: all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads (default: all cores).")] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of these settings; options win over it.")
     ] = None,
@@ -120,11 +143,8 @@ def fuse(
 
     from zfuse.pipeline._console import ConsoleProgress, compiling_notice
     from zfuse.pipeline._run import run
-    from zfuse.pipeline.methods import warm_up
 
-    with compiling_notice():
-        warm_up(settings.method)
-    with ConsoleProgress(Path(output).name) as progress:
+    with compiling_notice(), ConsoleProgress(Path(output).name) as progress:
         summary = run(settings, progress)
     typer.echo(summary)
 
@@ -142,7 +162,12 @@ def _method_values(
         key, equals, value = pair.partition("=")
         if not equals:
             raise ZfuseError(f"--set {pair!r}: write KEY=VALUE, e.g. --set window=13")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ZfuseError(
+                f"--set {pair!r}: the value is no number, word or list; quote it if it is a text"
+            ) from error
     return values
 
 
@@ -176,11 +201,92 @@ def demo(
     """Render a focal stack with known truth, fuse it, draw it, and compare with the truth."""
     from zfuse.pipeline._console import compiling_notice
     from zfuse.pipeline._demo import run_demo
-    from zfuse.pipeline.methods import make_method, warm_up
+    from zfuse.pipeline.methods import make_method
 
+    make_method(method)  # an unknown name is refused before anything is rendered
     with compiling_notice():
-        warm_up(make_method(method))
-    typer.echo(str(run_demo(directory, method=method)))
+        typer.echo(str(run_demo(directory, method=method)))
+
+
+@app.command()
+def simulate(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Ends in .ome.zarr.")],
+    specimen: Annotated[
+        str, typer.Option(help="relief, fluorescence or section; chooses the defaults below.")
+    ] = "relief",
+    surface: Annotated[
+        str | None, typer.Option(help="Relief: mixed, slope, steps, fractal or spheres.")
+    ] = None,
+    texture: Annotated[
+        str | None, typer.Option(help="Relief: rough, fine, sparse, weak or spots.")
+    ] = None,
+    planes: Annotated[int | None, typer.Option(help="Planes.")] = None,
+    size: Annotated[int | None, typer.Option(metavar="PX", help="Edge of the planes.")] = None,
+    na: Annotated[float | None, typer.Option(help="Numerical aperture.")] = None,
+    wavelength: Annotated[float | None, typer.Option(metavar="UM", help="µm, in vacuum.")] = None,
+    index: Annotated[
+        float | None, typer.Option(help="Refractive index of immersion and specimen.")
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(metavar="UM", help="µm in the specimen.")
+    ] = None,
+    z_step: Annotated[float | None, typer.Option(metavar="UM", help="µm between planes.")] = None,
+    photons: Annotated[
+        float | None, typer.Option(help="Detected photons in a pixel at full scale.")
+    ] = None,
+    read_noise: Annotated[
+        float | None, typer.Option(metavar="E", help="Standard deviation in electrons.")
+    ] = None,
+    offset: Annotated[
+        float | None, typer.Option(metavar="COUNTS", help="Counts that the camera adds.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="12 or 16.")] = None,
+    background: Annotated[
+        float | None, typer.Option(metavar="F", help="Even light, as a part of full scale.")
+    ] = None,
+    drift: Annotated[
+        float | None, typer.Option(metavar="PX", help="Sideways, from first to last plane.")
+    ] = None,
+    vignetting: Annotated[
+        float | None, typer.Option(metavar="F", help="Part of the light lost in the corners.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Other seeds, other stacks.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that exists.")
+    ] = False,
+) -> None:
+    """Render a microscope stack from optics, with its truth beside it."""
+    given = {key: value for key, value in locals().items() if key not in _NOT_SIMULATED}
+    from zfuse.pipeline import simulation
+
+    settings = simulation.make_settings(specimen, **given)
+    simulation.check_place(output, overwrite=overwrite)
+    simulation.write_simulated(simulation.simulate(settings), output, overwrite=overwrite)
+    typer.echo(f"{output}: {settings}")
+
+
+_NOT_SIMULATED = ("output", "specimen", "overwrite")
+
+
+@app.command()
+def evaluate(
+    fused: Annotated[str, typer.Argument(help="Output of `zfuse fuse`, or any image.")],
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="All-in-focus image, or a simulated stack, which has one."),
+    ] = None,
+    planes: Annotated[
+        str | None, typer.Option(metavar="STACK", help="The stack that was fused.")
+    ] = None,
+    channel: Annotated[int, typer.Option(help="Channel that is scored, from 0.")] = 0,
+    tile: Annotated[
+        int | None, typer.Option(metavar="PX", help="Edge of the tiles (default: as recorded).")
+    ] = None,
+) -> None:
+    """Score a fused image against the truth, or the planes, or both."""
+    from zfuse.pipeline._evaluate import evaluate as run_evaluation
+
+    typer.echo(str(run_evaluation(fused, truth, planes, channel=channel, tile=tile)))
 
 
 @app.command()
@@ -189,7 +295,7 @@ def bench(
     planes: Annotated[int, typer.Option(help="Planes.")] = 16,
     codec: Annotated[str, typer.Option(help="lz4 or zstd.")] = "lz4",
     folder: Annotated[
-        Path | None, typer.Option(help="Where the test stack goes. [default: temporary]")
+        Path | None, typer.Option(help="Where the test stack goes (default: temporary).")
     ] = None,
     method: Annotated[str, typer.Option(help="Fusion method.")] = "select",
 ) -> None:

@@ -1,14 +1,13 @@
 """The run config: everything that decides a run, as one frozen value.
 
-Duty: what the command line fills and YAML files give, checked before a pixel is read. Must not know: how a run
-works.
+Duty: what the command line fills and YAML files give, checked before a pixel is read. Must not
+know: how a run works.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +22,10 @@ from pydantic import (
 
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._plan import DEFAULT_MEMORY
-from zfuse.pipeline.methods import METHODS, Method, make_method
+from zfuse.pipeline._validation import one_line
+from zfuse.pipeline.methods import Method, make_method
 
-__all__ = ["RunConfig", "load_settings", "make_config", "one_line"]
+__all__ = ["RunConfig", "load_settings", "make_config"]
 
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -61,13 +61,13 @@ class RunConfig(BaseModel):
     output: PathText = Field(description="ends in .ome.zarr, .ome.tif, .tif or .png")
     method: Annotated[SerializeAsAny[Method], BeforeValidator(make_method)] = Field(
         default="select", validate_default=True, description="name, or name and settings"
-    )  # type: ignore[assignment]
+    )
     channel: int | str | None = Field(
         None, description="channel that decides for all: name, or index from 0; default: all decide"
     )
     series: int | None = Field(None, ge=0, description="image of a collection; default: all")
-    z_step: float | None = Field(None, gt=0, description="µm between planes")
-    pixel_size: float | None = Field(None, gt=0, description="µm a pixel")
+    z_step: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm between planes")
+    pixel_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm a pixel")
     tile: int | None = Field(None, gt=0, description="edge of a tile in px; default: by memory")
     memory: Annotated[int, BeforeValidator(_bytes)] = Field(
         DEFAULT_MEMORY, gt=0, description="bytes for the whole process"
@@ -112,20 +112,4 @@ def make_config(values: dict[str, Any], origin: str = "settings") -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ZfuseError(f"{origin}: {one_line(error)}") from error
-
-
-def one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = RunConfig if error.title == "RunConfig" else _method_class(error.title)
-        near = get_close_matches(key, known.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known.model_fields)}"
-        return f"unknown key {key!r}; {hint}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{key} = {first['input']!r}: {message}"
-
-
-def _method_class(title: str) -> type[BaseModel]:
-    return next(e.load() for e in METHODS.values() if e.class_name == title)
+        raise ZfuseError(f"{origin}: {one_line(error, RunConfig)}") from error

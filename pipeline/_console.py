@@ -6,7 +6,7 @@ Must not know: what is run.
 from __future__ import annotations
 
 import sys
-import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,6 +23,7 @@ from rich.text import Text
 from zfuse.pipeline._run import Progress as RunProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -84,21 +85,21 @@ class ConsoleProgress(RunProgress):
         say_warning(line)
 
 
-class compiling_notice:
-    """Says that kernels are being compiled, if that takes longer than a moment.
+@contextmanager
+def compiling_notice() -> Iterator[None]:
+    """Say once that kernels are being compiled, if they are: not when the cache has them."""
+    from numba.core import event
 
-    Whether numba finds machine code in its cache shows only by how long the first call takes.
-    """
+    class Notice(event.Listener):  # type: ignore[misc]
+        said = False
 
-    def __init__(self, patience: float = 1.0) -> None:
-        self._timer = threading.Timer(
-            patience,
-            lambda: _ERRORS.print("compiling kernels for this machine, once (about 10 s) …"),
-        )
-        self._timer.daemon = True
+        def on_start(self, event: object) -> None:
+            if not self.said:
+                self.said = True
+                _ERRORS.print("compiling kernels for this machine, once (some seconds) …")
 
-    def __enter__(self) -> None:
-        self._timer.start()
+        def on_end(self, event: object) -> None:
+            pass
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+    with event.install_listener("numba:compile", Notice()):
+        yield

@@ -68,8 +68,8 @@ class DemoResult:
         um = self.depth_mae * self.z_step
         return "\n".join(
             (
-                f"fused in {self.seconds:.2f} s     SSIM {self.ssim:.4f}   PSNR {self.psnr:.1f} dB   "
-                "against the true all-in-focus image",
+                f"fused in {self.seconds:.2f} s     SSIM {self.ssim:.4f}   PSNR {self.psnr:.1f} dB"
+                "   against the true all-in-focus image",
                 f"best single plane   SSIM {self.best_plane_ssim:.4f}   "
                 f"PSNR {self.best_plane_psnr:.1f} dB   (plane {self.best_plane})",
                 f"depth               MAE {self.depth_mae:.2f} planes = {um:.2f} µm, "
@@ -162,42 +162,9 @@ def _fuse(stack: Path, fused: Path, method: str) -> float:
 
 def _write_stack(path: Path, phantom: Phantom, seed: int) -> None:
     """Write the phantom as OME-Zarr 0.5, one chunk a plane, as a camera would."""
-    import zarr
-    from yaozarrs import v05
+    from zfuse.pipeline.simulation._write import write_image
 
-    image = v05.Image(
-        multiscales=[
-            v05.Multiscale(
-                name="demo",
-                axes=[v05.SpaceAxis(name=axis, unit="micrometer") for axis in "zyx"],
-                datasets=[
-                    v05.Dataset(
-                        path="0",
-                        coordinateTransformations=[
-                            v05.ScaleTransformation(
-                                scale=[phantom.z_step, phantom.pixel_size, phantom.pixel_size]
-                            )
-                        ],
-                    )
-                ],
-            )
-        ]
-    )
-    group = zarr.create_group(
-        path,
-        attributes={
-            "ome": image.model_dump(mode="json", exclude_none=True, by_alias=True),
-            _MARK: {"seed": seed},
-        },
-    )
-    array = group.create_array(
-        "0",
-        shape=phantom.planes.shape,
-        chunks=(1, *phantom.planes.shape[1:]),
-        dtype=phantom.planes.dtype,
-        dimension_names=("z", "y", "x"),
-    )
-    array[:] = phantom.planes
+    write_image(path, phantom.planes, phantom.z_step, phantom.pixel_size, {_MARK: {"seed": seed}})
 
 
 def _level(image: Path) -> NDArray[Any]:

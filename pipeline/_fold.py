@@ -1,7 +1,7 @@
 """Folding one tile: planes in, in order; strips in threads; one fused tile out.
 
-Duty: the order of planes, the buffers, and that reading goes on while planes are folded. Must not know: file
-formats, sinks, Dask, what a method computes.
+Duty: the order of planes, the buffers, and that reading goes on while planes are folded. Must not
+know: file formats, sinks, Dask, what a method computes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zfuse.pipeline._fused import Fused
 from zfuse.pipeline._region import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from threading import Event
 
     from numpy.typing import NDArray
@@ -74,22 +74,33 @@ def fold_tile(
     states = [method.start(strip, channels, reader.dtype, calibration) for strip in strips]
     rows, columns = tile.window
     shape = (plan.block, channels, rows.stop - rows.start, columns.stop - columns.start)
-    buffers = [np.empty(shape, reader.dtype) for _ in blocks[:2]]
+    buffers = [np.empty(shape, reader.dtype) for _ in range(2)]
+    kept: list[NDArray[Any]] = []  # a stack of one block is read once for all passes
 
-    def read(n: int) -> NDArray[Any]:
+    def read(n: int, turn: int) -> NDArray[Any]:
         z = blocks[n]
-        return reader.read(t, z, rows, columns, out=buffers[n % 2][: z.stop - z.start])
+        if kept:
+            return kept[0]
+        block = reader.read(t, z, rows, columns, out=buffers[turn % 2][: z.stop - z.start])
+        if len(blocks) == 1:
+            kept.append(block)
+        return block
 
+    order = list(range(len(blocks))) * method.passes
     with ThreadPoolExecutor(1, thread_name_prefix="zfuse-read") as ahead:
-        pending = ahead.submit(read, 0)
-        for n, z in enumerate(blocks):
+        pending = ahead.submit(read, 0, 0)
+        for turn, n in enumerate(order):
             block = pending.result()
             if cancel.is_set():
                 raise Cancelled
-            if n + 1 < len(blocks):
-                pending = ahead.submit(read, n + 1)
-            wait_all([pool.submit(method.add, state, block, z.start) for state in states])
-            advance(block[..., 0, 0].size * tile.shape[0] * tile.shape[1])
+            if turn + 1 < len(order):
+                pending = ahead.submit(read, order[turn + 1], turn + 1)
+            if turn and n == 0:
+                wait_all([pool.submit(method.next_pass, state) for state in states])
+            wait_all([pool.submit(method.add, state, block, blocks[n].start) for state in states])
+            voxels = block[..., 0, 0].size * tile.shape[0] * tile.shape[1]
+            done = turn // len(blocks)
+            advance(voxels * (done + 1) // method.passes - voxels * done // method.passes)
     buffers.clear()
     del block, pending
     return _assemble(tile, strips, states, method, pool)
@@ -138,6 +149,9 @@ class OrderedFold:
         Of the pixels.
     limit
         Planes that may wait.
+    replay
+        For a method of two passes: gives all planes once more, in order, as (block, z), e.g. from
+        where they were stored meanwhile.
     """
 
     def __init__(
@@ -147,7 +161,14 @@ class OrderedFold:
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
         limit: int = 64,
+        replay: Callable[[], Iterable[tuple[NDArray[Any], int]]] | None = None,
     ) -> None:
+        if method.passes > 1 and replay is None:
+            raise ZfuseError(
+                f"method {method.name!r} goes through the planes {method.passes} times; give "
+                "replay=, or choose a method of one pass"
+            )
+        self._replay = replay
         self._method = method
         self._shape = shape
         self._state = method.start(Region.whole(*shape[1:]), shape[0], dtype, calibration)
@@ -178,7 +199,7 @@ class OrderedFold:
             )
 
     def _flush(self) -> None:
-        ready = []
+        ready: list[NDArray[Any]] = []
         while self._next + len(ready) in self._waiting:
             ready.append(self._waiting.pop(self._next + len(ready)))
         if ready:
@@ -199,4 +220,9 @@ class OrderedFold:
             )
         if self._next == 0:
             raise ZfuseError("no plane came: a stack needs at least one")
+        for _ in range(self._method.passes - 1):
+            assert self._replay is not None
+            self._method.next_pass(self._state)
+            for block, z in self._replay():
+                self._method.add(self._state, np.ascontiguousarray(block), z)
         return self._method.finish(self._state)

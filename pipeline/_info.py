@@ -5,10 +5,11 @@ Must not know: how stacks are read, how methods work.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
-from zfuse.pipeline._run import make_job
+from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline.methods import METHODS, make_method
 
 if TYPE_CHECKING:
@@ -16,17 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "method_table"]
 
+_CORNER = 512  # px
+
 
 def describe(source: str) -> str:
     """Return a few lines on every image behind a path."""
     from zfuse.pipeline.sources import open_stacks
 
     stacks = open_stacks(source)
-    return "\n\n".join(_describe(stack) for stack in stacks)
+    try:
+        return "\n\n".join(_describe(stack) for stack in stacks)
+    finally:
+        for stack in stacks:
+            stack.reader.close()
 
 
 def _describe(stack: Stack) -> str:
-    times, channels, planes, height, width = stack.shape
+    planes = stack.shape[2]
     lengths = dict(zip("tczyx", stack.shape, strict=True))
     size = stack.pixel_size
     rows = [
@@ -37,37 +44,45 @@ def _describe(stack: Stack) -> str:
         ("z step", "unknown: depth will be in planes" if stack.z_step is None
          else f"{stack.z_step:g} µm, {stack.z_step * (planes - 1):g} µm in all"),
         ("channels", ", ".join(channel.name for channel in stack.channels)),
-        ("chunks", " x ".join(str(n) for n in stack.reader.chunk) + " (z, y, x)"),
-        ("size", f"{times * channels * planes * height * width * stack.dtype.itemsize / 1e6:,.1f} MB"),
+        ("chunks", _chunks(stack.reader.chunk)),
+        ("size", f"{math.prod(stack.shape) * stack.dtype.itemsize / 1e6:,.1f} MB"),
         ("time", _expected_time(stack)),
     ]  # fmt: skip
     rows += [("warning", line) for line in stack.warnings]
     return "\n".join(f"{key:<11} {value}" for key, value in rows)
 
 
+def _chunks(chunk: tuple[int, int, int]) -> str:
+    if chunk == (1, 1, 1):
+        return "none: the pixels are not compressed"
+    return " x ".join(str(n) for n in chunk) + " (z, y, x)"
+
+
 def _expected_time(stack: Stack) -> str:
-    """Read and fold a few blocks of one tile's corner, and scale up."""
+    """Read and fold the first planes of one corner, and scale up."""
     from zfuse.pipeline._region import Region
     from zfuse.pipeline._sample import Sample
 
     method = make_method("select")
-    job = make_job(stack, method)
     _, channels, planes, height, width = stack.shape
-    _, chunk_y, chunk_x = stack.reader.chunk
-    y, x = min(height, max(chunk_y, 512)), min(width, max(chunk_x, 512))
+    chunk_z, chunk_y, chunk_x = stack.reader.chunk
+    y, x = min(height, max(chunk_y, _CORNER)), min(width, max(chunk_x, _CORNER))
+    n = min(planes, max(chunk_z, 2))
     region = Region.whole(y, x)
-    calibration = method.calibrate(Sample(stack))
-    state = method.start(region, channels, stack.dtype, calibration)
-    # The first round warms caches and, once on a machine, compiles.
-    for _ in range(2):
-        begun = time.perf_counter()
-        block = stack.reader.read(0, slice(0, min(2, planes)), *region.window)
-        method.add(state, block, 0)
-        seconds = time.perf_counter() - begun
-    voxels = job.voxels
-    expected = seconds * voxels / block.size
-    rate = block.size / seconds / 1e6
-    return f"about {expected:.1f} s with select ({rate:,.0f} Mvoxel/s for one thread here)"
+    try:
+        calibration = method.calibrate(Sample(stack))
+        state = method.start(region, channels, stack.dtype, calibration)
+        # The first round warms caches and, once on a machine, compiles.
+        for _ in range(2):
+            begun = time.perf_counter()
+            block = stack.reader.read(0, slice(0, n), *region.window)
+            method.add(state, block, 0)
+            seconds = time.perf_counter() - begun
+    except ZfuseError as error:  # a damaged file: what it says of itself is shown all the same
+        return f"unknown: {error}"
+    expected = seconds * math.prod(stack.shape) / block.size
+    shown = f"about {expected:.3g} s" if expected >= 1 else "less than a second"
+    return f"{shown} with select (one core here: {block.size / seconds / 1e6:.3g} Mvoxel/s)"
 
 
 def method_table() -> str:

@@ -1,10 +1,10 @@
 """The tile plan: how one image is cut for a memory budget.
 
-Duty: arithmetic only. A **tile** is the unit of a task, of writing (one shard) and of memory. It takes its
-planes in blocks, and folds them in **strips** of rows, one a thread. Strips share the block's buffer, so
-within a tile nothing is decoded twice; only the halo round a tile is. Hence the default: the largest tile
-that the memory allows. See docs/design/0002-tiles-and-strips.md. Must not know: files, threads, methods
-(only their halo, alignment and memory need).
+Duty: arithmetic only. A **tile** is the unit of a task, of writing (one shard) and of memory. It
+takes its planes in blocks, and folds them in **strips** of rows, one a thread. Strips share the
+block's buffer, so within a tile nothing is decoded twice; only the halo round a tile is. Hence the
+default: the largest tile that the memory allows. See docs/design/0002-tiles-and-strips.md. Must not
+know: files, threads, methods (only their halo, alignment and memory need).
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def plan_tiles(
 
 
 def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
-    """Bytes of all states of a tile; strips of an aligned method (a pyramid) overlap by the halo."""
+    """Bytes of a tile's states; strips of an aligned method (a pyramid) overlap by the halo."""
     _, channels, _, height, width = stack.shape
     h, w = min(edge, height), min(edge, width)
     overlap = strips * 2 * method.halo if method.align > 1 else 0

@@ -56,7 +56,7 @@ class Region:
         return y, x
 
     def padded(self, halo: int) -> tuple[slice, slice]:
-        """Return the core grown by `halo` and clipped at the image's edge, relative to the window."""
+        """Return the core grown by `halo`, clipped at the image's edge, relative to the window."""
         grown = self.grown(self.core, halo, self.image)
         y, x = (
             slice(g.start - w.start, g.stop - w.start)

@@ -1,12 +1,11 @@
 """The run: stacks in, tiles as Dask tasks, an output that is published whole or not at all.
 
-Duty: join source, plan, fold and sink, and end cleanly whatever happens. Must not know: file formats, what a
-method computes, how progress is shown.
+Duty: join source, plan, fold and sink, and end cleanly whatever happens. Must not know: file
+formats, what a method computes, how progress is shown.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.pipeline._cores import cores
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._fold import Cancelled, fold_tile
 from zfuse.pipeline._fused import Fused
 from zfuse.pipeline._plan import DEFAULT_MEMORY, TilePlan, plan_tiles
 from zfuse.pipeline._sample import Sample
-from zfuse.pipeline.methods import Method, make_method
+from zfuse.pipeline._validation import nearest
+from zfuse.pipeline.methods import Method, make_method, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,7 +90,10 @@ class Job:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did: where it wrote, how many images and voxels, how many seconds."""
+    """What a run did: where it wrote, how many images and voxels, how many seconds.
+
+    The seconds do without opening the input and compiling kernels.
+    """
 
     output: str
     images: int
@@ -101,7 +105,7 @@ class RunSummary:
         rate = self.voxels / self.seconds / 1e6
         return (
             f"{self.output}: {images}{self.voxels / 1e6:,.1f} Mvoxel in {self.seconds:.1f} s "
-            f"({rate:,.0f} Mvoxel/s)"
+            f"({rate:,.3g} Mvoxel/s)"
         )
 
 
@@ -160,17 +164,21 @@ def make_job(
     workers: int | None = None,
     tile: int | None = None,
 ) -> Job:
-    """Plan one stack."""
+    """Plan one stack.
+
+    Raises
+    ------
+    ZfuseError
+        There are more planes than the method can count, the channel does not exist, or the memory
+        is too small.
+    """
+    if stack.shape[2] > method.max_planes:
+        raise ZfuseError(
+            f"{stack.name} has {stack.shape[2]} planes; method {method.name!r} counts up to "
+            f"{method.max_planes}: split the stack"
+        )
     plan = plan_tiles(stack, method, memory=memory, workers=workers or cores(), tile=tile)
     return Job(stack, method, plan, _channel_index(stack, channel))
-
-
-def cores() -> int:
-    """Cores that this process may use, where the system can say."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # Windows and macOS
-        return os.cpu_count() or 1
 
 
 def _channel_index(stack: Stack, channel: int | str | None) -> int | None:
@@ -179,10 +187,12 @@ def _channel_index(stack: Stack, channel: int | str | None) -> int | None:
         return None
     if isinstance(channel, str) and channel in names:
         return names.index(channel)
-    index = int(channel) if str(channel).isdigit() else -1
+    index = int(channel) if str(channel).isdecimal() else -1
     if not 0 <= index < len(names):
         listed = ", ".join(f"{i}: {name}" for i, name in enumerate(names))
-        raise ZfuseError(f"no channel {channel!r} in {stack.name}; it has {listed}")
+        near = nearest(str(channel), names)
+        hint = f"; {near}" if near.startswith("did") else ""
+        raise ZfuseError(f"no channel {channel!r} in {stack.name}: it has {listed}{hint}")
     return index
 
 
@@ -210,18 +220,16 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
     """
     from zfuse.pipeline.sinks import check_output, open_output
 
-    begun = time.perf_counter()
     progress = progress or Progress()
     check_output(config.output, [config.input], config.overwrite)
     jobs = open_jobs(config)
     try:
         for job in jobs:
+            name = job.stack.name
             for line in job.stack.warnings:
-                progress.warn(f"{job.stack.name}: {line}")
+                progress.warn(line if name in line else f"{name}: {line}")
             if job.stack.shape[2] == 1:
-                progress.warn(
-                    f"{job.stack.name}: one plane only; it is copied, its confidence is 0"
-                )
+                progress.warn(f"{name}: the one plane is copied, its confidence is 0")
         output = open_output(
             config.output,
             [job.stack for job in jobs],
@@ -229,6 +237,9 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             provenance=[job.provenance() for job in jobs],
             overwrite=config.overwrite,
         )
+        for job in jobs:
+            warm_up(job.method, job.stack)
+        begun = time.perf_counter()
         with output:
             writers = [sink.write for sink in output.sinks]
             run_jobs(jobs, writers, progress)
@@ -250,7 +261,8 @@ def run_jobs(
     `workers` threads that all tasks share, so cores are never asked for twice. When a task fails or
     Ctrl-C comes, the others stop at their next block and are waited for: no thread outlives a run.
     """
-    import dask
+    from dask.base import compute
+    from dask.delayed import delayed
 
     progress.start(sum(job.voxels for job in jobs))
     cancel, lock = Event(), Lock()
@@ -287,12 +299,10 @@ def run_jobs(
                 sample = Sample(job.stack, job.channel, t)
                 calibration = job.method.calibrate(sample)
                 graph += [
-                    dask.delayed(one_tile, pure=False, traverse=False)(
-                        job, calibration, t, tile, write
-                    )
+                    delayed(one_tile, pure=False, traverse=False)(job, calibration, t, tile, write)
                     for tile in job.plan.tiles()
                 ]
-            dask.compute(*graph, scheduler="threads", pool=tasks, optimize_graph=False)
+            compute(*graph, scheduler="threads", pool=tasks, optimize_graph=False)
     except Cancelled:  # pragma: no cover - the error that cancelled is raised first
         raise
     finally:
@@ -346,19 +356,13 @@ def fuse(
     >>> fused.image.dtype, fused.depth.shape
     (dtype('uint16'), (64, 64))
     """
-    from pydantic import ValidationError
-
-    from zfuse.pipeline._config import one_line
     from zfuse.pipeline._stack import Stack
     from zfuse.pipeline.sources import from_array
 
     opened = stack if isinstance(stack, Stack) else from_array(stack)
     if opened.shape[0] != 1:
         raise ZfuseError(f"{opened.shape[0]} time points; fuse them one by one, or use zfuse.run")
-    try:
-        chosen = make_method(method)
-    except ValidationError as error:
-        raise ZfuseError(one_line(error)) from error
+    chosen = make_method(method)
     job = make_job(
         opened, chosen, channel=channel, memory=memory or 10**12, workers=workers, tile=tile
     )

@@ -96,3 +96,43 @@ def expand_plane(coarse, shape):
     rows = sum(k * up[i : i + height] for i, k in enumerate(kernel))
     full = sum(k * rows[:, i : i + width] for i, k in enumerate(kernel))
     return full[2 : 2 + shape[0], 2 : 2 + shape[1]]
+
+
+def box_mean(plane, radius):
+    """Mean over a square window that ends at the edge."""
+    window = 2 * radius + 1
+    plane = plane.astype(np.float64)
+    return window_sum(plane, window) / window_sum(np.ones_like(plane), window)
+
+
+def guided_filter(plane, guide, radius, softness):
+    """He, Sun and Tang's guided filter in float64, line by line from the paper's algorithm 1."""
+    plane, guide = plane.astype(np.float64), guide.astype(np.float64)
+    mean_guide, mean_plane = box_mean(guide, radius), box_mean(plane, radius)
+    spread = box_mean(guide * guide, radius) - mean_guide**2
+    together = box_mean(guide * plane, radius) - mean_guide * mean_plane
+    slope = together / (spread + softness)
+    offset = mean_plane - slope * mean_guide
+    return box_mean(slope, radius) * guide + box_mean(offset, radius)
+
+
+def log_activity(plane, floor):
+    """Logarithm of the energy of a Laplacian of Gaussian over the floor, in float64."""
+    n = neighbours(plane.astype(np.float64))
+    smooth = sum(n[dy, dx] * (2 - abs(dy)) * (2 - abs(dx)) for dy, dx in SHIFTS) / 16
+    n = neighbours(smooth)
+    energy = (n[-1, 0] + n[1, 0] + n[0, -1] + n[0, 1] - 4 * n[0, 0]) ** 2
+    return np.log2(1 + sum(neighbours(energy).values()) / 9 / floor)
+
+
+def smooth(plane):
+    """Binomial 3 x 3 smoothing times 16, exact."""
+    n = neighbours(plane.astype(np.int64))
+    return sum(n[dy, dx] * (2 - abs(dy)) * (2 - abs(dx)) for dy, dx in SHIFTS)
+
+
+def filter_down(plane, taps, origin):
+    """Low- or high-pass along the last axis, every second sample, edge replicated."""
+    i = np.arange((plane.shape[1] + 1) // 2)
+    at = np.clip(2 * i[:, None] + np.arange(len(taps)) - origin, 0, plane.shape[1] - 1)
+    return plane.astype(np.float64)[:, at] @ taps.astype(np.float64)

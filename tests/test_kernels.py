@@ -124,7 +124,7 @@ def test_keep_strongest_takes_the_plane_with_most_energy():
     bands = rng.normal(size=(3, 2, 12, 17)).astype("f4")
     best, kept = np.full((12, 17), -1, "f4"), np.zeros((2, 12, 17), "f4")
     for band in bands:
-        keep_strongest(band[0], band, best, kept)
+        keep_strongest(band[:1], band, best, kept)
     padded = np.pad(bands[:, 0].astype("f8") ** 2, ((0, 0), (1, 1), (1, 1)), mode="edge")
     energy = np.stack([naive.window_sum(p, 3)[1:-1, 1:-1] for p in padded])
     winner = energy.argmax(0)

@@ -52,6 +52,19 @@ def test_noise_follows_the_photons():
     assert noise(500) / noise(8000) == pytest.approx(4, rel=0.3)
 
 
+@pytest.mark.parametrize("relief", ["slope", "steps", "fractal", "spheres"])
+@pytest.mark.parametrize("texture", ["fine", "spots"])
+def test_every_relief_and_texture_fills_the_stack_and_leaves_its_ends_free(relief, texture):
+    phantom = render_phantom(8, 96, 1e5, seed=3, relief=relief, texture=texture)
+    assert phantom.depth.min() == pytest.approx(1.5, abs=0.01)
+    assert phantom.depth.max() == pytest.approx(5.5, abs=0.01)
+    index = np.rint(phantom.depth).astype(int)
+    copied = np.take_along_axis(phantom.planes, index[None], 0)[0].astype(float)
+    planes = phantom.planes.astype(float)
+    single = min(((p - phantom.image) ** 2).mean() for p in planes)
+    assert ((copied - phantom.image) ** 2).mean() < 0.7 * single
+
+
 @pytest.mark.parametrize("bad", [{"planes": 3}, {"size": 16}, {"photons": 0}])
 def test_impossible_phantoms_are_refused(bad):
     with pytest.raises(ValueError, match="cannot be rendered"):

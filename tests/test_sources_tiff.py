@@ -23,6 +23,7 @@ COLOUR = np.moveaxis(RGB, -1, 0)[None]  # as TCZYX
 ZYX = GREY[0, 0]
 
 ZLIB: dict[str, Any] = {"compression": "zlib"}
+SAMPLES: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "separate"}
 COLOURS: dict[str, Any] = {"photometric": "rgb"}
 
 # name: (pixels, imwrite settings, expected as TCZYX, warning)
@@ -35,6 +36,19 @@ CASES: dict[str, tuple[Any, dict[str, Any], Any, str]] = {
     "shaped": (ZYX, {}, ZYX[None, None], "taken as ZYX"),
     "named": (ZYX, {"metadata": {"axes": "ZYX"}}, ZYX[None, None], ""),
     "4d": (GREY[0], {}, GREY[:1], "taken as CZYX"),
+    # tifffile stores 3 or 4 planes that it takes for colours as the samples of one page
+    "samples that are planes": (
+        ZYX[:4],
+        {"metadata": {"axes": "ZYX"}, **SAMPLES},
+        ZYX[None, None, :4],
+        "",
+    ),
+    "samples that are planes, compressed": (
+        ZYX[:3],
+        {"metadata": {"axes": "ZYX"}, **SAMPLES, **ZLIB, "tile": (16, 16)},
+        ZYX[None, None, :3],
+        "",
+    ),
     "one page": (ZYX[0], {}, ZYX[None, None, :1], "single plane"),
     "one page imagej": (ZYX[0], {"imagej": True}, ZYX[None, None, :1], "single plane"),
     "big endian": (ZYX, {"byteorder": ">", **ZLIB, "predictor": 2}, ZYX[None, None], "ZYX"),

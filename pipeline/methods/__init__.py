@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline._validation import nearest, one_line
 from zfuse.pipeline.methods._method import Method
+
+if TYPE_CHECKING:
+    from zfuse.pipeline._stack import Stack
 
 __all__ = ["METHODS", "Method", "MethodEntry", "make_method", "warm_up"]
 
@@ -32,11 +37,28 @@ class MethodEntry:
 _HERE = "zfuse.pipeline.methods."
 
 METHODS: dict[str, MethodEntry] = {
+    "adaptive": MethodEntry(
+        _HERE + "_adaptive", "Adaptive", "averages in every band what is in focus, shrinks noise"
+    ),
+    "complex-wavelet": MethodEntry(
+        _HERE + "_complex_wavelet",
+        "ComplexWavelet",
+        "dual-tree complex wavelets, strongest coefficients win",
+    ),
+    "gaussian": MethodEntry(
+        _HERE + "_gaussian", "Gaussian", "soft mean of the planes in focus, scale by scale"
+    ),
+    "guided": MethodEntry(
+        _HERE + "_guided", "Guided", "soft mean of the planes in focus, weights follow edges"
+    ),
     "laplacian": MethodEntry(
         _HERE + "_laplacian", "Laplacian", "Laplacian pyramid, strongest band wins"
     ),
     "select": MethodEntry(
         _HERE + "_select", "Select", "focus measure, sharpest plane's pixel copied bit for bit"
+    ),
+    "wavelet": MethodEntry(
+        _HERE + "_wavelet", "Wavelet", "wavelet transform (DWT), strongest coefficients win"
     ),
 }
 
@@ -47,26 +69,35 @@ def make_method(settings: str | dict[str, Any] | Method) -> Method:
     Raises
     ------
     ZfuseError
-        The name is unknown; the nearest known one is named.
-    pydantic.ValidationError
-        A setting is unknown or out of range.
+        The name or a setting is unknown, and the nearest known one is named; or a setting is out
+        of range.
     """
     if isinstance(settings, Method):
         return settings
-    values = {"name": settings} if isinstance(settings, str) else dict(settings)
+    values = dict(settings) if isinstance(settings, dict) else {"name": settings}
     name = values.get("name")
-    if name not in METHODS:
-        near = get_close_matches(str(name), METHODS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(METHODS))}"
+    if not isinstance(name, str) or name not in METHODS:
+        hint = nearest(str(name), METHODS)
         raise ZfuseError(f"unknown method {name!r}: {hint} (`zfuse methods` lists all)")
-    return METHODS[name].load().model_validate(values)
+    chosen = METHODS[name].load()
+    try:
+        return chosen.model_validate(values)
+    except ValidationError as error:
+        raise ZfuseError(f"method {name}: {one_line(error, chosen)}") from error
 
 
-def warm_up(method: Method) -> None:
-    """Compile or load the kernels of a method for 8- and 16-bit stacks, in this thread.
+def warm_up(method: Method, stack: Stack | None = None) -> None:
+    """Compile or load the kernels of a method for stacks like this one, in this thread.
 
-    Threads that meet an uncompiled kernel wait for each other anyway, and processes that compile the
-    same kernel at the same time can damage numba's cache (numba issue 4807).
+    Threads that meet an uncompiled kernel wait for each other anyway, and processes that compile
+    the same kernel at the same time can damage numba's cache (numba issue 4807).
+
+    Parameters
+    ----------
+    method
+        The method.
+    stack
+        Its dtype and number of channels decide what is compiled; by default one 16-bit channel.
     """
     import numpy as np
 
@@ -74,9 +105,10 @@ def warm_up(method: Method) -> None:
     from zfuse.pipeline._sample import Sample
     from zfuse.pipeline.sources import from_array
 
-    for dtype in (np.uint8, np.uint16):
-        planes = np.zeros((3, 1, 16, 16), dtype)
-        calibration = method.calibrate(Sample(from_array(planes[:, 0])))
-        state = method.start(Region.whole(16, 16), 1, planes.dtype, calibration)
-        method.add(state, planes, 0)
-        method.finish(state)
+    dtype, channels = (stack.dtype, stack.shape[1]) if stack else (np.dtype(np.uint16), 1)
+    channels = min(channels, 2)  # one, or several
+    planes = np.zeros((3, channels, 16, 16), dtype)
+    calibration = method.calibrate(Sample(from_array(planes, axes="ZCYX")))
+    state = method.start(Region.whole(16, 16), channels, dtype, calibration)
+    method.add(state, planes, 0)
+    method.finish(state)

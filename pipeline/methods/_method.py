@@ -3,6 +3,7 @@
     calibration = method.calibrate(sample)    # once a stack, shared by all tiles
     state = method.start(region, shape, calibration)
     method.add(state, planes, z)              # blocks of planes in ascending z, any block size
+    method.next_pass(state)                   # only methods that need a second pass
     fused = method.finish(state)              # image, depth in planes, confidence
 
 A method is a frozen pydantic model: its fields are its settings, unknown ones are refused, and its
@@ -40,6 +41,11 @@ class Method(BaseModel, ABC):
     """``selection``, ``transform`` or ``pairwise``."""
     copies_pixels: ClassVar[bool]
     """Whether every output value is an input value of the same pixel, bit for bit."""
+    passes: ClassVar[int] = 1
+    """How often the planes are gone through. State and halo are the same in all passes."""
+
+    max_planes: ClassVar[int] = 2**16 - 1
+    """Planes that the depth index can count."""
 
     name: str
 
@@ -71,6 +77,9 @@ class Method(BaseModel, ABC):
 
         Blocks come in ascending z without gaps; `z` is the index of the first plane.
         """
+
+    def next_pass(self, state: Any) -> None:
+        """Settle what the next pass needs; called between two passes over all planes."""
 
     @abstractmethod
     def finish(self, state: Any) -> Fused:

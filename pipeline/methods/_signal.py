@@ -27,7 +27,8 @@ __all__ = ["Signal"]
 _LUMA = (0.299, 0.587, 0.114)
 _NATIVE = (np.dtype(np.uint8), np.dtype(np.uint16))
 _STEPS = 2**18 - 1
-_HEADROOM = 0.25  # a sample misses the brightest pixels: leave room above and below its range
+_STEPS_A_NOISE = 16  # steps that a standard deviation of the noise gets: rounding adds 0.02 % to it
+_HEADROOM = 0.25  # of the sample's range above and below it, at least
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Signal:
         dtype, channels = sample.stack.dtype, sample.stack.shape[1]
         if channels == 1 and dtype in _NATIVE:
             return cls(native=True, weights=(1.0,), offset=0.0)
-        weights = _channel_weights(sample)
-        if dtype in _NATIVE:
-            low, high = 0.0, float(np.iinfo(dtype).max) * weights.sum()
-        else:
-            low, high = _sampled_range(sample, weights)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite pixels: filtered out
+            weights = _channel_weights(sample)
+            if dtype in _NATIVE:
+                low, high = 0.0, float(np.iinfo(dtype).max) * weights.sum()
+            else:
+                low, high = _sampled_range(sample, weights)
         scale = _STEPS / (high - low)
         return cls(
             native=False, weights=tuple((weights * scale).tolist()), offset=float(-low * scale)
@@ -73,7 +75,8 @@ def _channel_weights(sample: Sample) -> NDArray[np.float64]:
         return weights
     if sample.stack.rgb:
         return np.array(_LUMA)
-    return np.array([1.0 / _noise([p[:, c] for p in sample.patches]) for c in range(channels)])
+    weights = np.array([1.0 / _noise([p[:, c] for p in sample.patches]) for c in range(channels)])
+    return weights if weights.any() else np.ones(channels)
 
 
 def _noise(patches: list[NDArray[Any]]) -> float:
@@ -89,14 +92,23 @@ def _noise(patches: list[NDArray[Any]]) -> float:
 
 
 def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float, float]:
-    totals = []
-    for patch in sample.patches:
-        values = np.moveaxis(patch, 1, -1).astype(np.float64)[..., weights != 0]
-        totals.append((values @ weights[weights != 0]).ravel())
-    total = np.concatenate(totals) if totals else np.zeros(0)
+    """Return the values that become the lowest and the highest step.
+
+    A sample may miss what little is bright: where the noise is known it gets just enough steps, and
+    the rest of the steps reach some 8000 standard deviations beyond the sample on either side.
+    """
+    used = weights != 0
+    totals = [
+        np.moveaxis(patch, 1, -1).astype(np.float64)[..., used] @ weights[used]
+        for patch in sample.patches
+    ]
+    total = np.concatenate([t.ravel() for t in totals])
     total = total[np.isfinite(total)]
     if total.size == 0:
         return 0.0, 1.0
     low, high = float(total.min()), float(total.max())
     room = _HEADROOM * (high - low) or abs(high) or 1.0
+    noise = _noise(totals)
+    if np.isfinite(noise):
+        room = max(room, 0.5 * (noise * _STEPS / _STEPS_A_NOISE - (high - low)))
     return low - room, high + room

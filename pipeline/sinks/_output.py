@@ -6,11 +6,11 @@ know: how a format is written, how the swap is done.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zfuse.pipeline._cores import cores
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline.sinks._check import check_output, output_files, output_kind
 from zfuse.pipeline.sinks._disk import check_space, disk_errors
@@ -166,7 +166,7 @@ class Output:
         if kind == "ome-zarr":
             from zfuse.pipeline.sinks._ome_zarr import OmeZarrSink, write_collection
 
-            self._pool = ThreadPoolExecutor(_n_cores(), thread_name_prefix="zfuse-sink")
+            self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="zfuse-sink")
             names = [str(index) for index in range(len(self._stacks))]
             if len(names) > 1:
                 write_collection(target, names)
@@ -204,11 +204,3 @@ class Output:
     def _shut(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-
-
-def _n_cores() -> int:
-    """Cores that this process may use, where the system can say."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # Windows and macOS
-        return os.cpu_count() or 1

@@ -93,7 +93,8 @@ class Staging:
             raise
         # The output stands: an old file that Windows still holds open must not make it a failure.
         # What stays behind carries the marker, and the next run to this output clears it.
-        with suppress(OSError):
+        # An interrupt that comes now comes too late.
+        with suppress(OSError, KeyboardInterrupt):
             self._remove()
 
     def abandon(self) -> None:

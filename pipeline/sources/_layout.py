@@ -132,7 +132,8 @@ def pixel_dtype(dtype: DTypeLike, source: str) -> np.dtype[Any]:
     Raises
     ------
     ZfuseError
-        Complex, structured, text and object pixels have no focus measure.
+        Complex, structured, text and object pixels have no focus measure; half and extended
+        precision have no kernels.
     """
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
@@ -141,5 +142,10 @@ def pixel_dtype(dtype: DTypeLike, source: str) -> np.dtype[Any]:
         raise ZfuseError(
             f"{source} has pixels of dtype {dtype}; integer and floating point pixels can be "
             "fused: convert it first (of complex data, take the magnitude)"
+        )
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        raise ZfuseError(
+            f"{source} has pixels of dtype {dtype}; of floating point, float32 and float64 can be "
+            "fused: convert it first"
         )
     return dtype.newbyteorder("=")

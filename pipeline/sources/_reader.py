@@ -6,14 +6,15 @@ Must not know: files, codecs, axis order.
 
 from __future__ import annotations
 
-import os
 import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from zfuse.pipeline._cores import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,7 +84,7 @@ class BaseReader(ABC):
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=THREADS)
+    return ThreadPoolExecutor(cores(), thread_name_prefix=THREADS)
 
 
 def each(work: Callable[[T], None], items: Iterable[T]) -> None:
@@ -97,5 +98,7 @@ def each(work: Callable[[T], None], items: Iterable[T]) -> None:
         for item in todo:
             work(item)
         return
-    for done in [_pool().submit(work, item) for item in todo]:
-        done.result()
+    futures = [_pool().submit(work, item) for item in todo]
+    wait(futures)  # also after an error: nobody may write into `items` any more when this returns
+    for future in futures:
+        future.result()

@@ -74,7 +74,14 @@ def page_chunk(page: Any) -> tuple[int, int]:
 
 
 def read_page(
-    files: Files, page: Any, y: slice, x: slice, out: NDArray[Any], *, allow_missing: bool = False
+    files: Files,
+    page: Any,
+    y: slice,
+    x: slice,
+    out: NDArray[Any],
+    *,
+    first: int = 0,
+    allow_missing: bool = False,
 ) -> None:
     """Fill `out` with a window of a page.
 
@@ -88,6 +95,8 @@ def read_page(
         The window.
     out
         (samples, h, w); samples beyond its length (alpha) are left out.
+    first
+        Sample to begin with, of pages that store their samples one after another.
     allow_missing
         Read segments that were never written as 0.
 
@@ -101,18 +110,19 @@ def read_page(
     if keyframe.is_final and _one_piece(page):
         planes, _, rows, columns, samples = keyframe.shaped
         dtype = keyframe.dtype.newbyteorder(keyframe.parent.byteorder)
-        size = (planes, rows, columns, samples)
-        read_contiguous(files, path, page.dataoffsets[0], dtype, size, y, x, out)
+        offset = page.dataoffsets[0] + first * rows * columns * dtype.itemsize
+        size = (planes - first, rows, columns, samples)
+        read_contiguous(files, path, offset, dtype, size, y, x, out)
         return
     data = files.get(path)
     high, wide = page_chunk(page)
     down, across = math.ceil(keyframe.imagelength / high), math.ceil(keyframe.imagewidth / wide)
     planes = keyframe.samplesperpixel if keyframe.planarconfig == 2 else 1
-    for plane in range(min(planes, len(out))):
+    for plane in range(min(planes - first, len(out))):
         target = out[plane : plane + 1] if planes > 1 else out
         for row in range(y.start // high, math.ceil(y.stop / high)):
             for column in range(x.start // wide, math.ceil(x.stop / wide)):
-                index = (plane * down + row) * across + column
+                index = ((first + plane) * down + row) * across + column
                 segment = _decode(page, index, data, path, allow_missing)
                 top, left = row * high, column * wide
                 rows = slice(max(y.start, top), min(y.stop, top + high))

@@ -67,6 +67,8 @@ class TiffReader(BaseReader):
         self._close = weakref.finalize(self, tif.close)  # also for stacks that nobody closes
         self._series = series
         self._samples = samples
+        # Writers store 3 or 4 grey planes as the samples of one page, as if they were colours.
+        self._planes_a_page = 1 if "s" in axes else int(keyframe.shaped[0])
         self._allow_missing = allow_missing
         self._source = layout.source
         self._files = Files()
@@ -99,13 +101,15 @@ class TiffReader(BaseReader):
         keyframe = self._series.keyframe
         if self._offset is not None:
             planes, _, rows, columns, samples = keyframe.shaped
+            planes //= self._planes_a_page
             dtype = keyframe.dtype.newbyteorder(keyframe.parent.byteorder)
             size = (planes, rows, columns, samples)
             path = keyframe.parent.filehandle.path
             offset = self._offset + number * math.prod(size) * dtype.itemsize
             read_contiguous(self._files, path, offset, dtype, size, y, x, out)
             return
-        page = self._page(number)
+        index, first = divmod(number, self._planes_a_page)
+        page = self._page(index)
         if page is None:
             if not self._allow_missing:
                 raise ZfuseError(
@@ -114,7 +118,7 @@ class TiffReader(BaseReader):
                 )
             out[...] = 0
             return
-        read_page(self._files, page, y, x, out, allow_missing=self._allow_missing)
+        read_page(self._files, page, y, x, out, first=first, allow_missing=self._allow_missing)
 
     def _page(self, number: int) -> Any:
         try:

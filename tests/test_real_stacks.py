@@ -1,0 +1,48 @@
+"""Every real stack in ../shared goes through the command line. How they look is for eyes to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from typer.testing import CliRunner
+
+import zfuse
+from zfuse.pipeline._cli import app
+
+STACKS = Path(__file__).parents[2] / "shared" / "data" / "stacks"
+PAIRS = STACKS / "cytology_pairs_ecnu"
+FOLDERS = sorted(
+    path
+    for path in [*STACKS.glob("*/"), *PAIRS.glob("*/")]
+    if path.is_dir() and path.name not in (PAIRS.name, "SOURCE.txt")
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not STACKS.is_dir(), reason="needs ../shared/data"),
+]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_real_stack(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "fused.ome.zarr"
+    arguments = ["fuse", str(folder), str(output), "--z-step", "2"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    stack = zfuse.open(folder)
+    times, channels, planes, height, width = stack.shape
+    image, depth, confidence = (
+        np.asarray(zarr.open_array(output / part / "0", mode="r")[...])
+        for part in ("", "depth", "confidence")
+    )
+    assert image.dtype == stack.dtype
+    assert image.size == times * channels * height * width
+    pixels = stack.reader.read(0, slice(0, planes), slice(0, height), slice(0, width))
+    copied = image.reshape(channels, height, width)
+    assert (copied == pixels).all(1).any(0).all()  # each pixel is one plane's, in all channels
+    assert 0 <= depth.min() < depth.max() <= 2 * (planes - 1)
+    assert 0 <= confidence.min() < confidence.max() <= 1
+    stack.reader.close()
