@@ -13,6 +13,8 @@ from zfuse.kernels._pyramid_cpu import add_expanded, keep_strongest, reduce_plan
 from zfuse.kernels._signal_cpu import mix_signal
 from zfuse.kernels._smooth_cpu import smooth_signal
 from zfuse.kernels._soft_cpu import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
+from zfuse.kernels._warp_cpu import REACH as WARP_REACH
+from zfuse.kernels._warp_cpu import mark_unseen, warp_plane
 from zfuse.kernels._wavelet_cpu import analyse_plane, synthesise_plane
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "MEASURES",
     "NOT_FINITE",
     "NO_WEIGHT",
+    "WARP_REACH",
     "accumulator",
     "add_expanded",
     "add_focused",
@@ -33,6 +36,7 @@ __all__ = [
     "keep_strongest",
     "log_activity",
     "log_energy",
+    "mark_unseen",
     "median_3x3",
     "mix_signal",
     "reduce_plane",
@@ -40,4 +44,5 @@ __all__ = [
     "smooth_signal",
     "subtract_expanded",
     "synthesise_plane",
+    "warp_plane",
 ]

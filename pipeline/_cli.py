@@ -83,7 +83,7 @@ def fuse(
         str, typer.Argument(metavar="OUTPUT", help="Ends in .ome.zarr, .ome.tif, .tif or .png.")
     ],
     method: Annotated[
-        str | None, typer.Option(help="Fusion method; see `zfuse methods` (default: select).")
+        str | None, typer.Option(help="Fusion method; see `zfuse methods` (default: adaptive).")
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -121,6 +121,7 @@ def fuse(
 ) -> None:
     """Fuse a focal stack into one image with depth and confidence maps."""
     from zfuse.pipeline._config import load_settings, make_config
+    from zfuse.pipeline.methods import DEFAULT_METHOD
 
     values: dict[str, Any] = load_settings(config) if config is not None else {}
     given = {
@@ -138,7 +139,9 @@ def fuse(
     }
     values |= {key: value for key, value in given.items() if value is not None}
     if method is not None or setting:
-        values["method"] = _method_values(values.get("method", "select"), method, setting or [])
+        values["method"] = _method_values(
+            values.get("method", DEFAULT_METHOD), method, setting or []
+        )
     settings = make_config(values, f"config {config}" if config is not None else "settings")
 
     from zfuse.pipeline._console import ConsoleProgress, compiling_notice
@@ -196,7 +199,7 @@ def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Folder for the three outputs.")
     ] = Path("zfuse-demo"),
-    method: Annotated[str, typer.Option(help="Fusion method.")] = "select",
+    method: Annotated[str, typer.Option(help="Fusion method.")] = "adaptive",
 ) -> None:
     """Render a focal stack with known truth, fuse it, draw it, and compare with the truth."""
     from zfuse.pipeline._console import compiling_notice

@@ -23,7 +23,7 @@ from pydantic import (
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._plan import DEFAULT_MEMORY
 from zfuse.pipeline._validation import one_line
-from zfuse.pipeline.methods import Method, make_method
+from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method
 
 __all__ = ["RunConfig", "load_settings", "make_config"]
 
@@ -60,7 +60,7 @@ class RunConfig(BaseModel):
     input: PathText = Field(description="OME-Zarr, TIFF, or a folder of plane images; path or URL")
     output: PathText = Field(description="ends in .ome.zarr, .ome.tif, .tif or .png")
     method: Annotated[SerializeAsAny[Method], BeforeValidator(make_method)] = Field(
-        default="select", validate_default=True, description="name, or name and settings"
+        default=DEFAULT_METHOD, validate_default=True, description="name, or name and settings"
     )
     channel: int | str | None = Field(
         None, description="channel that decides for all: name, or index from 0; default: all decide"

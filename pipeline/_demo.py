@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.pipeline._errors import ZfuseError
+from zfuse.pipeline.methods import DEFAULT_METHOD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,12 @@ class DemoResult:
 
 
 def run_demo(
-    directory: Path, *, method: str = "select", planes: int = 24, size: int = 512, seed: int = 0
+    directory: Path,
+    *,
+    method: str = DEFAULT_METHOD,
+    planes: int = 24,
+    size: int = 512,
+    seed: int = 0,
 ) -> DemoResult:
     """Render, fuse, draw and score.
 

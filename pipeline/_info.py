@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline.methods import METHODS, make_method
+from zfuse.pipeline.methods import DEFAULT_METHOD, METHODS, make_method
 
 if TYPE_CHECKING:
     from zfuse.pipeline._stack import Stack
@@ -63,7 +63,7 @@ def _expected_time(stack: Stack) -> str:
     from zfuse.pipeline._region import Region
     from zfuse.pipeline._sample import Sample
 
-    method = make_method("select")
+    method = make_method(DEFAULT_METHOD)
     _, channels, planes, height, width = stack.shape
     chunk_z, chunk_y, chunk_x = stack.reader.chunk
     y, x = min(height, max(chunk_y, _CORNER)), min(width, max(chunk_x, _CORNER))
@@ -80,9 +80,9 @@ def _expected_time(stack: Stack) -> str:
             seconds = time.perf_counter() - begun
     except ZfuseError as error:  # a damaged file: what it says of itself is shown all the same
         return f"unknown: {error}"
-    expected = seconds * math.prod(stack.shape) / block.size
+    expected = method.passes * seconds * math.prod(stack.shape) / block.size
     shown = f"about {expected:.3g} s" if expected >= 1 else "less than a second"
-    return f"{shown} with select (one core here: {block.size / seconds / 1e6:.3g} Mvoxel/s)"
+    return f"{shown} with {method.name} (one core here: {block.size / seconds / 1e6:.3g} Mvoxel/s)"
 
 
 def method_table() -> str:

@@ -21,7 +21,7 @@ from zfuse.pipeline._fused import Fused
 from zfuse.pipeline._plan import DEFAULT_MEMORY, TilePlan, plan_tiles
 from zfuse.pipeline._sample import Sample
 from zfuse.pipeline._validation import nearest
-from zfuse.pipeline.methods import Method, make_method, warm_up
+from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -313,7 +313,7 @@ def run_jobs(
 
 def fuse(
     stack: ArrayLike | Stack,
-    method: str | dict[str, Any] | Method = "select",
+    method: str | dict[str, Any] | Method = DEFAULT_METHOD,
     *,
     channel: int | str | None = None,
     tile: int | None = None,

@@ -135,7 +135,10 @@ def test_methods_is_a_table() -> None:
         ("fuse empty out.tif", "holds no image"),
         ("fuse complex.tif out.tif", "complex64"),
         ("fuse in.tif out.tif --method selct", "unknown method 'selct': did you mean 'select'?"),
-        ("fuse in.tif out.tif --set windw=3", "unknown key 'windw': did you mean 'window'?"),
+        (
+            "fuse in.tif out.tif --method select --set windw=3",
+            "unknown key 'windw': did you mean 'window'?",
+        ),
         ("fuse in.tif out.tif --set window", "--set 'window': write KEY=VALUE"),
         ("fuse in.tif out.tif --set window=[", "--set 'window=['"),
         ("fuse in.tif there.tif", "there.tif exists; choose another name, or replace it with"),

@@ -106,6 +106,15 @@ def test_one_plane_is_copied_without_confidence(name: str, dtype: str) -> None:
 
 
 @every_method
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_the_input_is_not_changed(name: str, dtype: str) -> None:
+    planes = noise((5, 60, 60), dtype)
+    before = planes.copy()
+    zfuse.fuse(planes, name)
+    assert np.array_equal(planes, before)
+
+
+@every_method
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_pixels_that_are_not_finite_are_never_in_focus(name: str, bad: float) -> None:
     planes = noise((5, 60, 60), "f4")

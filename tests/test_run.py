@@ -203,7 +203,7 @@ def test_an_error_in_the_middle_leaves_nothing(
 
     monkeypatch.setattr(Select, "add", fail_later)
     with pytest.raises(error, match="enough"):
-        fuse_to(source, tmp_path / name, tile=64)
+        fuse_to(source, tmp_path / name, tile=64, method="select")
     assert listing(tmp_path) == ["in.zarr"]
     assert no_worker_left()
 
@@ -248,7 +248,7 @@ def test_an_earlier_output_survives_a_run_that_fails(
 
     monkeypatch.setattr(Select, "finish", fail)
     with pytest.raises(Stop):
-        fuse_to(source, tmp_path / name, overwrite=True)
+        fuse_to(source, tmp_path / name, overwrite=True, method="select")
     assert bytes_of(tmp_path) == before
 
 

@@ -15,7 +15,7 @@ from zfuse.pipeline.methods._method import Method
 if TYPE_CHECKING:
     from zfuse.pipeline._stack import Stack
 
-__all__ = ["METHODS", "Method", "MethodEntry", "make_method", "warm_up"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "Method", "MethodEntry", "make_method", "warm_up"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class MethodEntry:
 
 
 _HERE = "zfuse.pipeline.methods."
+
+DEFAULT_METHOD = "adaptive"
 
 METHODS: dict[str, MethodEntry] = {
     "adaptive": MethodEntry(
@@ -110,5 +112,8 @@ def warm_up(method: Method, stack: Stack | None = None) -> None:
     planes = np.zeros((3, channels, 16, 16), dtype)
     calibration = method.calibrate(Sample(from_array(planes, axes="ZCYX")))
     state = method.start(Region.whole(16, 16), channels, dtype, calibration)
-    method.add(state, planes, 0)
+    for turn in range(method.passes):
+        if turn:
+            method.next_pass(state)
+        method.add(state, planes, 0)
     method.finish(state)

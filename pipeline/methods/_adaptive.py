@@ -3,18 +3,19 @@
 Ours. Two passes over the planes, because the second one pays: once the depth is known and cleaned,
 every plane's weight in every band is known too, and the picture is the least-squares estimate from
 all planes instead of a choice among noisy ones. On the simulated stacks (600 to 3000 photons) it is
-2.5 dB above copying the pixel of the *true* depth (docs/quality.md).
+2.4 dB above copying the pixel of the *true* depth (docs/quality.md).
 
-First pass: `DepthSearch`. Second pass, for each band of a Laplacian pyramid (Burt & Adelson 1983) and
-each plane at distance d from the depth, the band's response to defocus is g(d); coefficients are
-averaged with weight g / (1 + D (1 - g)²), where D compares signal and noise of the band: in noise all
-planes in focus share the work, without noise the nearest one decides. The widths of g and D come from
-the stack itself (`_optics.py`). What is left of the noise is shrunk by the local Wiener estimate with
-the known variance. A centroid of the focus score round the peak refines the depth.
+First pass: `DepthSearch`. Second pass, for each band of a Laplacian pyramid (Burt & Adelson 1983)
+and each plane at distance d from the depth: the band's response to defocus is g(d), coefficients
+are averaged with weight g / (1 + D (1 - g)²), where D compares signal and noise of the band. In
+noise all planes in focus share the work; without noise the nearest one decides. The widths of g,
+and D, come from the stack itself (`_optics.py`). What is left of the noise is shrunk by a local
+Wiener filter with the known variance. A centroid of the focus score round the peak refines the
+depth.
 
-Where planes are further apart than the depth of field (g of the neighbour below 1/4) there is nothing
-to average: pixels are taken from the chosen plane, with edges softened over two pixels, and where
-nothing is in focus from the mean of all planes.
+Where planes are further apart than the depth of field (g of the neighbour below 1/4) there is
+nothing to average: pixels are taken from the chosen plane, with edges softened over two pixels, and
+where nothing is in focus from the mean of all planes.
 """
 
 from __future__ import annotations
@@ -69,11 +70,14 @@ _PYRAMID_REACH = 5 * 2**_LEVELS  # see _bands.py
 _FRAME = 4  # px at the image's own edge that the decision mirrors instead of trusting
 _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is so much wider
 _DISTRUST = 0.03
-_LEAST_RESPONSE = 0.3  # raises a coefficient by a factor of 3 at most
+_LEAST_RESPONSE = 0.3  # a plane's coefficient is raised by a factor of 3 at most …
+_LEAST_NARROW = 0.8  # … or of 1.25, where half a plane of defocus halves a band's contrast: there
+_NARROW = 0.42  # planes of width; a wrong depth would sharpen what is sharp
 _SPARSE = 0.6  # planes: below, neighbours share less than 1/4 of their contrast
 _SHRINK_RADIUS = 3
 _SHRINK_SHARE = 0.5  # 0.6 / 1.2, best on the simulated stacks
 _CENTROID_REACH = 5
+_NOISE_PEAK = 2.0  # significance that the highest of many planes reaches in noise alone
 _NO_HOLES = np.empty((0, 0), np.float32)
 
 
@@ -98,6 +102,9 @@ class Adaptive(Method):
     name: Literal["adaptive"] = "adaptive"
     denoise: float = Field(
         1.2, ge=0, le=4, description="noise variance that is shrunk away, in units of the estimate"
+    )
+    quantitative: bool = Field(
+        False, description="only average pixels of planes in focus: nothing sharpened or shrunk"
     )
 
     @property
@@ -160,7 +167,11 @@ class Adaptive(Method):
         state.settle()
 
     def finish(self, state: _State) -> Fused:
-        """Rebuild the image and refine the depth."""
+        """Rebuild the image and refine the depth.
+
+        Confidence is t / (t + 3), where t is how far the significance of the peak (in standard
+        deviations of noise) exceeds the 2 that noise alone reaches.
+        """
         return Fused(state.rebuild(), *state.depth_and_confidence())
 
 
@@ -185,6 +196,8 @@ class _State:
     ) -> None:
         self._c = calibration
         self._denoise = np.float32(method.denoise)
+        # Without bands a value is a mean of its pixel's values: nothing else happens to it.
+        self._levels = 0 if calibration.sparse or method.quantitative else _LEVELS
         self._region = region
         self._floats = FloatPlanes(region, method.halo, dtype, calibration.blend.fill)
         window = Region.grown(region.core, method.halo, region.image)
@@ -195,18 +208,23 @@ class _State:
         )
         self._channels = channels
 
-    def _decide(self, planes: NDArray[Any]) -> tuple[list[tuple[Plane, Plane]], NDArray[Any]]:
-        """Return floats and holes of every plane, and the block's decision signal."""
-        floats = []
-        decided = np.empty((len(planes), *self._floats.shape), np.float32)
-        for plane, target in zip(planes, decided, strict=True):
+    def _decide(self, planes: NDArray[Any]) -> tuple[NDArray[Any], list[Plane | None]]:
+        """Return the block's decision signal (n, Y, X), and the holes of its planes."""
+        blend = self._c.blend
+        if blend.signal.native:  # no float in between: half the time of a pass went there
+            signal = np.array(planes[:, 0, *self._floats.window], order="C")  # ours to change
+            self._mirror_frame(signal)
+            return signal, [None] * len(planes)
+        signal = np.empty((len(planes), *self._floats.shape), np.int32)
+        all_holes = []
+        for plane, target in zip(planes, signal, strict=True):
             values, holes = self._floats.of(plane)
-            floats.append((values, _NO_HOLES if holes is None else holes))
-            target[:] = mix(values, self._c.blend.weights)
-        self._mirror_frame(decided)
-        return floats, _to_signal(decided, self._c.blend, self._c.steps)
+            target[:] = _to_signal(mix(values, blend.weights), blend, self._c.steps)
+            all_holes.append(holes)
+        self._mirror_frame(signal)
+        return signal, all_holes
 
-    def _mirror_frame(self, planes: Plane) -> None:
+    def _mirror_frame(self, planes: NDArray[Any]) -> None:
         """Replace the outermost pixels of the image by their mirror image from further inside.
 
         Frames end in what is not specimen: zero padding of a blur, a resampled or demosaiced rim.
@@ -226,8 +244,8 @@ class _State:
     def look(self, planes: NDArray[Any], z: int) -> None:
         """First pass."""
         assert self.search is not None
-        floats, signal = self._decide(planes)
-        self.search.add(signal, z, [holes if holes.size else None for _, holes in floats])
+        signal, holes = self._decide(planes)
+        self.search.add(signal, z, holes)
 
     def settle(self) -> None:
         """Between the passes: one depth map, and the arrays of the second pass."""
@@ -238,9 +256,8 @@ class _State:
         shape = self._wide.shape
         # The bands that the core needs; the same window as the depth's.
         shapes = [shape]
-        if not self._c.sparse:
-            for _ in range(_LEVELS):
-                shapes.append(tuple((n + 1) // 2 for n in shapes[-1]))  # type: ignore[arg-type]
+        for _ in range(self._levels):
+            shapes.append(tuple((n + 1) // 2 for n in shapes[-1]))  # type: ignore[arg-type]
         self._total = [np.zeros((self._channels, *s), np.float32) for s in shapes]
         self._norm = [np.zeros(s, np.float32) for s in shapes]
         self._peak = np.rint(self._depth)  # whole planes: as many on either side
@@ -264,7 +281,7 @@ class _State:
 
     def gather(self, planes: NDArray[Any], z: int) -> None:
         """Second pass."""
-        floats, signal = self._decide(planes)
+        signal, _ = self._decide(planes)
         top, left = self._wide.offset
         fold_centroid(
             signal, top, left, z, MEASURES["sml"], FINE_WINDOW, np.empty(0, accumulator("sml")),
@@ -272,9 +289,10 @@ class _State:
         )  # fmt: skip
         height, width = self._wide.shape
         cut = (slice(top, top + height), slice(left, left + width))
-        for i, (values, holes) in enumerate(floats):
+        for i, plane in enumerate(planes):
+            values, holes = self._floats.of(plane)
             here = np.ascontiguousarray(values[:, *cut])
-            gaps = np.ascontiguousarray(holes[cut]) if holes.size else holes
+            gaps = _NO_HOLES if holes is None else np.ascontiguousarray(holes[cut])
             if self._c.sparse:
                 add_masked(
                     here, gaps, self._index, self._quiet, 1 / self._c.planes, z + i,
@@ -284,9 +302,9 @@ class _State:
                 self._add_bands(here, gaps, z + i)
 
     def _add_bands(self, fine: Plane, holes: Plane, z: int) -> None:
-        for level in range(_LEVELS + 1):
+        for level in range(self._levels + 1):
             coarse, wider = fine, holes
-            if level < _LEVELS:
+            if level < self._levels:
                 shape = self._norm[level + 1].shape
                 coarse = np.empty((self._channels, *shape), np.float32)
                 for plane, reduced in zip(fine, coarse, strict=True):
@@ -298,16 +316,22 @@ class _State:
             add_focused(
                 fine, holes, self._depths[level], self._lows[level], self._highs[level], z,
                 self._c.widths[level], self._c.distrust[level],
-                _LEAST_RESPONSE if level < _LEVELS else 1.0,
+                self._least(level),
                 self._total[level], self._norm[level], self._square[level],
             )  # fmt: skip
             fine, holes = coarse, wider
+
+    def _least(self, level: int) -> float:
+        """Return the least response that is reckoned with: the low-pass rest is never raised."""
+        if level == self._levels:
+            return 1.0
+        return _LEAST_NARROW if self._c.widths[level] < _NARROW else _LEAST_RESPONSE
 
     def rebuild(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core."""
         norms = [np.maximum(norm, np.float32(1e-6)) for norm in self._norm]
         image = self._total[-1] / norms[-1]
-        for level in range(_LEVELS - 1, -1, -1) if not self._c.sparse else ():
+        for level in range(self._levels - 1, -1, -1):
             noise_share = (
                 self._denoise
                 * np.float32(NOISE_GAIN[level])
@@ -342,7 +366,8 @@ class _State:
         depth = np.where(use, refined, self._depth).astype(np.float32)
         clean = np.empty_like(depth)
         median_3x3(depth, clean)
-        confidence = self._trust / (self._trust + np.float32(SURE))
+        above = np.maximum(self._trust - np.float32(_NOISE_PEAK), 0)
+        confidence = np.asarray(above / (above + np.float32(SURE)), np.float32)
         if last == 0:
             confidence[:] = 0
         top, left = (

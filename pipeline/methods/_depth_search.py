@@ -4,10 +4,10 @@ Duty: the decision signal's planes in, one depth map and its significance out. M
 images are fused, how channels were joined.
 
 Fine windows place edges; wide ones survive noise. On the simulated stacks (600 to 3000 photons) SML
-over 9 x 9 pixels misses the depth by 2.2 planes on average, Laplacian energy of the half-size planes
-over 18 x 18 by 0.36, and the finest scale that stands out of the noise by 0.29. Each scale is a
-running focus peak; the significance of a scale's peak is how far it stands above the other planes,
-in standard deviations of a window sum of noise.
+over 9 x 9 pixels misses the depth by 2.2 planes on average, Laplacian energy of the half-size
+planes over 18 x 18 by 0.36, and the finest scale that stands out of the noise by 0.29. Each scale
+is a running focus peak; the significance of a scale's peak is how far it stands above the other
+planes, in standard deviations of a window sum of noise.
 """
 
 from __future__ import annotations
@@ -76,10 +76,13 @@ class DepthSearch:
         n, height, width = signal.shape
         marked = np.zeros(n, np.bool_)
         half = np.empty((n, (height + 1) // 2, (width + 1) // 2), np.int32)
+        reduced, plane = np.empty(half.shape[1:], np.float32), np.empty((height, width), np.float32)
         for i, target in enumerate(half):
-            reduced = np.empty(target.shape, np.float32)
-            reduce_plane(signal[i].astype(np.float32), reduced)
-            target[:] = np.rint(reduced * self._scale)
+            plane[:] = signal[i]
+            reduce_plane(plane, reduced)
+            reduced *= self._scale
+            np.rint(reduced, out=reduced)
+            target[:] = reduced
             hole = holes[i] if holes else None
             if hole is not None:
                 marked[i] = True

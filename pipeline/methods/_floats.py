@@ -143,9 +143,9 @@ class FloatPlanes:
         mirror: int | None = None,
         align: int = 1,
     ) -> None:
-        self._window: tuple[slice, ...] = region.padded(halo)
-        starts = [s.start + w.start for s, w in zip(self._window, region.window, strict=True)]
-        shape = tuple(s.stop - s.start for s in self._window)
+        self.window: tuple[slice, ...] = region.padded(halo)
+        starts = [s.start + w.start for s, w in zip(self.window, region.window, strict=True)]
+        shape = tuple(s.stop - s.start for s in self.window)
         self._mirrored: list[tuple[NDArray[np.intp], NDArray[np.intp]]] | None = None
         if mirror is not None:
             axes = [
@@ -170,7 +170,7 @@ class FloatPlanes:
 
         The holes (Y, X) are 1 where a channel is NaN or infinite, else 0; None when there are none.
         """
-        planes = pixels[:, *self._window].astype(np.float32)
+        planes = pixels[:, *self.window].astype(np.float32)
         if self._mirrored is not None:
             for axis, outside in enumerate(self._mirrored, 1):
                 planes = _extend(planes, axis, *outside)

@@ -46,7 +46,7 @@ class Gaussian(Method):
     copies_pixels: ClassVar[bool] = False
 
     name: Literal["gaussian"] = "gaussian"
-    levels: int = Field(5, ge=1, le=8, description="levels; each doubles the scale")
+    levels: int = Field(4, ge=1, le=8, description="levels; each doubles the scale")
     strength: float = Field(
         4.0, gt=0, le=64, description="how hard the sharpest plane wins: power of the activity"
     )

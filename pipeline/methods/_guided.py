@@ -167,8 +167,8 @@ class _State:
         return self._floats.to_dtype(image)
 
     def _weight(self, activity: Plane) -> Plane:
-        """Exponent of the weight, in place; the filter may overshoot below the least activity, 0."""
-        np.maximum(activity, 0, out=activity)
+        """Turn smoothed activity into the exponent of the weight, in place."""
+        np.maximum(activity, 0, out=activity)  # the filter may overshoot below the least, 0
         activity *= np.float32(self._method.strength)
         return activity
 

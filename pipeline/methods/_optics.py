@@ -124,8 +124,8 @@ def estimate_response(
 
     Notes
     -----
-    Noise of two planes is independent: the mean product of a coefficient in focus and the same one a
-    plane further is the response at that distance times the signal's variance, free of noise.
+    Noise of two planes is independent: the mean product of a coefficient in focus and the same one
+    a plane further is the response at that distance times the signal's variance, free of noise.
     """
     together = np.zeros(4)
     alone = 0.0

@@ -1,0 +1,160 @@
+"""How good the fused images are: all methods and their peers on all data, in one run.
+
+    python benchmarks/quality.py                                  # everything, printed
+    python benchmarks/quality.py --data simulated,halo --methods adaptive,select
+    python benchmarks/quality.py --shinestacker PEERS/bin/python --write docs/quality.md
+
+`--write` renews the tables between their marks in the text, and the pictures beside it. Data that
+may not be redistributed is scored where `--shared` has it; pictures show simulated stacks only.
+Peers and how to install them: quality_peers.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import sys
+import time
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import quality_peers
+from quality_scores import COPIED, OURS, SINGLE, data_sets, markdown
+
+import zfuse
+from zfuse.pipeline import _metrics as metrics
+from zfuse.pipeline.methods import METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from quality_data import Case
+    from quality_peers import Peer
+    from quality_scores import DataSet, Results
+
+    Fused = tuple[NDArray[Any], NDArray[Any] | None]
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "adaptive (quantitative)": {"name": "adaptive", "quantitative": True},
+    "select (smooth 2)": {"name": "select", "smooth": 2},
+}
+
+
+def methods() -> dict[str, str | dict[str, Any]]:
+    """Return zfuse's rows: the default first."""
+    rows: dict[str, str | dict[str, Any]] = {OURS if n == "adaptive" else n: n for n in METHODS}
+    return dict(sorted((rows | VARIANTS).items(), key=lambda row: row[0].strip("*")))
+
+
+def fuse(case: Case, method: str | dict[str, Any]) -> Fused:
+    """Fuse with zfuse; RGB comes back as (Y, X, 3)."""
+    fused = zfuse.fuse(case.stack(), method)
+    image = np.moveaxis(fused.image, 0, -1) if fused.image.ndim == 3 else fused.image
+    return image, fused.depth
+
+
+def references(case: Case) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield what the truth knows best: the pixel of the true depth, the best single plane."""
+    if case.copied is not None:
+        yield COPIED, case.copied
+    if case.image is not None and len(case.planes) > 2:
+        top = float(np.iinfo(case.planes.dtype).max)
+        scores = [metrics.psnr(p[case.inner], case.image, data_range=top) for p in case.planes]
+        yield SINGLE, case.planes[int(np.argmax(scores))]
+
+
+def measure(
+    data_set: DataSet, wanted: list[str], peers: list[Peer], memory: Path | None
+) -> tuple[list[str], Results]:
+    """Fuse and score every case with every method."""
+    results: Results = {}
+    names = []
+    for case in data_set.cases():
+        names.append(case.name)
+        rows: list[tuple[str, Fused]] = [
+            (name, fuse(case, how)) for name, how in methods().items() if _asked(name, wanted)
+        ]
+        for peer in peers:
+            if not (peer.slow and data_set.large):
+                rows.append(
+                    (peer.name, (quality_peers.remembered(peer, case.planes, memory), None))
+                )
+        rows += [(name, (image, None)) for name, image in references(case)]
+        for name, (image, depth) in rows:
+            results.setdefault(name, []).append(data_set.score(case, image, depth))
+        print(".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return names, results
+
+
+def _asked(name: str, wanted: list[str]) -> bool:
+    return not wanted or name.strip("*") in wanted
+
+
+def machine(versions: dict[str, str]) -> str:
+    """Return one line: when, where, with what."""
+    model = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    programs = {"zfuse": zfuse.__version__, "NumPy": np.__version__, **versions}
+    programs["Python"] = platform.python_version()
+    return (
+        f"Measured on {date.today():%Y-%m-%d}, {platform.system()}, {len(model)} cores of "
+        f"{model[0] if model else platform.processor()}. Versions: "
+        + ", ".join(f"{name} {version}" for name, version in programs.items())
+        + "."
+    )
+
+
+def renew(page: Path, blocks: dict[str, str]) -> None:
+    """Replace what stands between the marks of each block."""
+    text = page.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin not in text:
+            sys.exit(f"{page} has no {begin}: add it and {end} where the table belongs")
+        before, rest = text.split(begin, 1)
+        text = f"{before}{begin}\n{block}\n{end}{rest.split(end, 1)[1]}"
+    page.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    root = Path(__file__).resolve().parents[1]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="", help="data sets, with commas between; default: all")
+    parser.add_argument("--methods", default="", help="methods, with commas between; default: all")
+    parser.add_argument("--shared", type=Path, default=root.parent / "shared" / "data")
+    parser.add_argument("--shinestacker", metavar="PYTHON", help="Python that has shinestacker")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--remember", type=Path, metavar="FOLDER", help="keep what peers fused")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="Markdown page to renew")
+    asked = parser.parse_args()
+
+    for entry in METHODS.values():  # all loaded now: the tree may be edited while this runs
+        import_module(entry.module)
+    sets = data_sets(asked.shared)
+    chosen = [name for name in asked.data.split(",") if name] or list(sets)
+    if unknown := set(chosen) - set(sets):
+        sys.exit(f"no data set {', '.join(unknown)}; there are: {', '.join(sets)}")
+    wanted = [name for name in asked.methods.split(",") if name]
+    peers, versions = ([], {}) if asked.no_peers else quality_peers.installed(asked.shinestacker)
+    blocks = {"machine": machine(versions)}
+    print(blocks["machine"])
+    for name in chosen:
+        start = time.perf_counter()
+        names, results = measure(sets[name], wanted, peers, asked.remember)
+        blocks[name] = markdown(sets[name], names, results)
+        seconds = time.perf_counter() - start
+        print(f"\n## {sets[name].title} ({name}, {seconds:.0f} s)\n{blocks[name]}", flush=True)
+    if asked.write:
+        from quality_pictures import draw_all
+
+        renew(asked.write, blocks)
+        draw_all(asked.write.with_suffix(""), peers)
+
+
+if __name__ == "__main__":
+    main()

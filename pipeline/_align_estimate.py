@@ -1,0 +1,274 @@
+"""How one plane lies on its neighbour: coarse to fine, and whether that can be believed.
+
+Duty: two grey planes in, a transform out, with the test that it makes them more alike. Must not
+know: files, the stack, which plane is the reference.
+
+Neighbouring planes differ least in defocus. Their bands of detail are divided by the local contrast
+(brightness and much of the defocus drop out), phase correlation gives a first shift on the coarsest
+level, and Gauss-Newton steps on ever finer levels minimise the difference, Huber-weighted so that
+what moves by itself has little say; the gradient is that of both planes (Baker & Matthews 2004;
+Benhimane & Malis 2004).
+
+A fit always makes the pixels that it was made from more alike, be it their noise. So it is made
+once from one half of the blocks of a chequerboard and tried on the other half, and the other way
+round: only if their correlation grows by more than chance would let it, the transform is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy import ndimage
+
+from zfuse.kernels import warp_plane
+from zfuse.kernels._downsample import downsample
+from zfuse.pipeline._align_transform import IDENTITY, Transform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["Fit", "Levels", "fit_pair"]
+
+Freedom = Literal["translation", "similarity"]
+
+_COARSEST = 48  # px: the shorter edge of the coarsest level
+_FINE, _COARSE = 1.2, 4.0  # px: standard deviations of the two Gaussians of the band
+_STEPS = 12
+_ENOUGH = 0.003  # px: a step that moves no corner farther is the last
+_HUBER = 1.5  # standard deviations
+_BLOCKS = 12  # an edge
+_SURE = 4.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A transform between two planes.
+
+    Attributes
+    ----------
+    transform
+        Place of the moving plane that shows what the fixed plane shows at a place.
+    gain
+        Growth of the correlation in blocks that the fit did not see, mean over blocks.
+    certainty
+        The same in standard errors.
+    """
+
+    transform: Transform
+    gain: float
+    certainty: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether it makes the planes more alike by more than chance."""
+        return self.certainty > _SURE
+
+
+class Levels:
+    """A plane's detail at half, a quarter … of the resolution, finest first.
+
+    Parameters
+    ----------
+    plane
+        (Y, X) float32.
+    """
+
+    def __init__(self, plane: Plane) -> None:
+        self.detail = [_detail(plane)]
+        while min(plane.shape) >= 2 * _COARSEST:
+            plane = downsample(plane)
+            self.detail.append(_detail(plane))
+
+
+def _detail(plane: Plane) -> Plane:
+    """Return a band of the plane in units of its local contrast, or of its noise where it has none.
+
+    Division by the contrast makes a blurred and a sharp view of the same thing alike.
+    """
+    fine = ndimage.gaussian_filter(plane, _FINE, mode="nearest")
+    band = fine - ndimage.gaussian_filter(plane, _COARSE, mode="nearest")
+    contrast = ndimage.gaussian_filter(band * band, 2 * _COARSE, mode="nearest")
+    floor = float(np.mean(contrast)) * 0.1
+    if floor <= 0:
+        return np.zeros_like(band)
+    return np.asarray(band / np.sqrt(contrast + floor), np.float32)
+
+
+def fit_pair(fixed: Levels, moving: Levels, freedom: Freedom) -> Fit:
+    """Find how one plane lies on its neighbour.
+
+    Parameters
+    ----------
+    fixed, moving
+        The planes, of the same size.
+    freedom
+        ``"translation"``, or ``"similarity"``: with scale and angle.
+
+    Returns
+    -------
+    Fit
+        In pixels of the finest level.
+    """
+    levels = list(zip(fixed.detail, moving.detail, strict=True))
+    if not (levels[0][0].any() and levels[0][1].any()):
+        return Fit(IDENTITY, 0.0, 0.0)
+    coarse = _first_shift(*levels[-1])
+    one, other = levels[-1]
+    everywhere = np.ones(one.shape, np.bool_)
+    # It finds shifts of up to half the image, but may be wrong where planes have little in common.
+    transform = max((IDENTITY, coarse), key=lambda t: _alike(one, *_warped(other, t), everywhere))
+    for depth in range(len(levels) - 1, -1, -1):
+        one, other = levels[depth]
+        transform = _refine(one, other, transform, freedom)
+        if depth:
+            transform = transform.regridded(2)
+    return _tried(*levels[0], transform, freedom)
+
+
+def _first_shift(fixed: Plane, moving: Plane) -> Transform:
+    from skimage.registration import phase_cross_correlation
+
+    (dy, dx), *_ = phase_cross_correlation(fixed, moving, upsample_factor=4, normalization=None)
+    return Transform(shift=complex(-dx, -dy))
+
+
+def _warped(plane: Plane, transform: Transform) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the plane under a transform, and where it reaches."""
+    out = np.full_like(plane, np.nan)
+    size: tuple[int, int] = plane.shape  # type: ignore[assignment]
+    limits = (-np.inf, np.inf)
+    warp_plane(plane, (0, 0), size, transform.matrix(), (0, 0), False, limits, out)
+    seen = np.isfinite(out)
+    out[~seen] = 0
+    return out, seen
+
+
+def _alike(fixed: Plane, moved: Plane, seen: NDArray[np.bool_], part: NDArray[np.bool_]) -> float:
+    use = seen & part
+    if use.mean() < 0.2:
+        return -1.0
+    a, b = fixed[use], moved[use]
+    return float(np.dot(a, b) / max(np.sqrt(np.dot(a, a) * np.dot(b, b)), 1e-12))
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Gauss-Newton: which steps there are, and how they add up."""
+
+    freedom: Freedom
+    shape: tuple[int, int]
+
+    @property
+    def size(self) -> float:
+        """Half the diagonal: scale and angle count by how far they move a corner."""
+        return float(np.hypot(*self.shape)) / 2
+
+    def slopes(self, gy: Plane, gx: Plane) -> list[Plane]:
+        """Return the derivatives by dy, dx and, for a similarity, scale and angle."""
+        if self.freedom == "translation":
+            return [gy, gx]
+        height, width = self.shape
+        y = ((np.arange(height) - (height - 1) / 2) / self.size).astype(np.float32)[:, None]
+        x = ((np.arange(width) - (width - 1) / 2) / self.size).astype(np.float32)[None]
+        return [gy, gx, gy * y + gx * x, gy * x - gx * y]
+
+    def transform(self, step: NDArray[np.float64]) -> Transform:
+        """Return the transform about the centre that a step stands for."""
+        height, width = self.shape
+        centre = complex(width - 1, height - 1) / 2
+        dy, dx, *more = step.tolist()
+        factor = 1 + complex(more[0], more[1]) / self.size if more else 1.0
+        return Transform(factor, complex(dx, dy) + centre * (1 - factor))
+
+
+def _equations(
+    fixed: Plane, moving: Plane, transform: Transform, steps: _Steps
+) -> tuple[list[Plane], Plane, Plane]:
+    """Return slopes, difference and weights at a transform."""
+    moved, seen = _warped(moving, transform)
+    a, b = fixed[seen], moved[seen]
+    gain = np.float32(np.dot(a, b) / max(float(np.dot(b, b)), 1e-12))
+    gain = gain if gain > 0 else np.float32(1)
+    difference = np.where(seen, fixed - gain * moved, np.float32(0))
+    spread = 1.4826 * float(np.median(np.abs(difference[::3, ::3]))) or 1.0
+    weight = np.float32(_HUBER * spread) / np.maximum(np.abs(difference), _HUBER * spread)
+    inner = ndimage.binary_erosion(seen, iterations=2) if not seen.all() else seen
+    weight = np.where(inner, weight, 0).astype(np.float32)
+    weight[[0, -1]] = weight[:, [0, -1]] = 0
+    gy, gx = np.gradient((fixed + gain * moved) / 2)
+    return steps.slopes(gy, gx), difference, weight
+
+
+def _refine(fixed: Plane, moving: Plane, start: Transform, freedom: Freedom) -> Transform:
+    """Gauss-Newton at one level."""
+    shape: tuple[int, int] = fixed.shape  # type: ignore[assignment]
+    steps = _Steps(freedom, shape)
+    transform = start
+    for _ in range(_STEPS):
+        slopes, difference, weight = _equations(fixed, moving, transform, steps)
+        step = _solve(slopes, difference, weight)
+        if step is None:
+            break
+        move = steps.transform(step)
+        transform = transform.after(move)
+        if move.reach(shape) < _ENOUGH:
+            break
+    # It has gone astray, or there was nothing to go by.
+    if transform.after(start.inverse()).reach(shape) > min(shape) / 8:
+        return start
+    return transform
+
+
+def _solve(slopes: list[Plane], difference: Plane, weight: Plane) -> NDArray[np.float64] | None:
+    weighted = [weight * slope for slope in slopes]
+    left = np.array([[np.vdot(a, b) for b in slopes] for a in weighted], np.float64)
+    right = np.array([np.vdot(a, difference) for a in weighted], np.float64)
+    if np.linalg.cond(left) > 1e8:
+        return None
+    return np.asarray(np.linalg.solve(left, right))
+
+
+def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) -> Fit:
+    """Fit each half of the blocks alone, and see what it does to the other half."""
+    shape: tuple[int, int] = fixed.shape  # type: ignore[assignment]
+    steps = _Steps(freedom, shape)
+    slopes, difference, weight = _equations(fixed, moving, transform, steps)
+    row, column = ((np.arange(n) * min(_BLOCKS, n // 8 or 1)) // n for n in shape)
+    odd = (row[:, None] + column[None]) % 2 == 1
+    columns = int(column[-1]) + 1
+    block = row[:, None] * columns + column[None]
+    before = _block_alike(fixed, *_warped(moving, IDENTITY), block)
+    gains = np.full(before.shape, np.nan)
+    for half in (odd, ~odd):
+        step = _solve(slopes, difference, np.where(half, weight, np.float32(0)))
+        if step is None:
+            return Fit(IDENTITY, 0.0, 0.0)
+        tried = transform.after(steps.transform(step))
+        after = _block_alike(fixed, *_warped(moving, tried), block)
+        others = np.zeros(before.shape, np.bool_)
+        others[block[~half]] = True
+        gains[others] = (after - before)[others]
+    gains = gains[np.isfinite(gains)]
+    if len(gains) < 8:
+        return Fit(IDENTITY, 0.0, 0.0)
+    error = float(gains.std(ddof=1)) / len(gains) ** 0.5
+    mean = float(gains.mean())
+    return Fit(transform, mean, mean / max(error, 1e-9))
+
+
+def _block_alike(
+    fixed: Plane, moved: Plane, seen: NDArray[np.bool_], block: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Correlation in each block; NaN where half of it or more is not seen."""
+    at = block[seen]
+    a, b = fixed[seen], moved[seen]
+    count = int(block.max()) + 1
+    ab, aa, bb = (np.bincount(at, p, count) for p in (a * b, a * a, b * b))
+    alike = ab / np.maximum(np.sqrt(aa * bb), 1e-9)
+    share = np.bincount(at, minlength=count) / np.bincount(block.ravel(), minlength=count)
+    alike[share < 0.5] = np.nan
+    return np.asarray(alike)

@@ -1,0 +1,162 @@
+"""A stack whose planes lie on each other: pixels are moved while they are read.
+
+Duty: a `PlaneReader` round another. A pixel depends only on where it lies, so tiles and blocks
+don't change a bit; planes that move by whole pixels are copied. Must not know: how transforms were
+found, what reads it.
+
+Where a moved plane does not reach, the reference plane's pixels are shown: they lie at the right
+place, so nothing false can come into focus. Who asks for depth is told by `AlignedReader.mark`.
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.kernels import WARP_REACH, mark_unseen, warp_plane
+from zfuse.pipeline.sources._reader import BaseReader, each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._align_transform import Transform
+    from zfuse.pipeline._fused import Fused
+    from zfuse.pipeline._region import Region
+    from zfuse.pipeline._stack import PlaneReader
+
+__all__ = ["AlignedReader"]
+
+_ROWS = 64  # a thread's share
+
+
+class AlignedReader(BaseReader):
+    """Reads planes moved onto the reference plane.
+
+    Parameters
+    ----------
+    source
+        The planes as they are.
+    transforms
+        One a plane, for each time point; that of the reference plane is the identity.
+    reference
+        Index of the reference plane.
+    """
+
+    def __init__(
+        self, source: PlaneReader, transforms: Sequence[Sequence[Transform]], reference: int
+    ) -> None:
+        super().__init__(source.shape, source.dtype, source.chunk)
+        self._source = source
+        self._reference = reference
+        self._transforms = transforms
+        self._matrices = [np.stack([each.matrix() for each in planes]) for planes in transforms]
+        integer = self.dtype.kind in "iu"
+        info = np.iinfo(self.dtype) if integer else np.finfo(self.dtype)
+        self._range = (integer, (float(info.min), float(info.max)))
+
+    def close(self) -> None:
+        """Release the source's files."""
+        super().close()
+        self._source.close()
+
+    def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
+        """Fill `out`, (planes, C, Y, X), with the window."""
+        shown: NDArray[Any] | None = None  # the reference plane, read when it is needed
+        for n, plane in enumerate(range(z.start, z.stop)):
+            transform = self._transforms[t][plane]
+            window, inside = self._window(transform, y, x)
+            if not inside:
+                if shown is None:
+                    only = slice(self._reference, self._reference + 1)
+                    shown = self._source.read(t, only, y, x)
+                out[n] = shown[0]
+            if window is None:
+                continue
+            only = slice(plane, plane + 1)
+            if transform.copies:
+                self._copy(t, only, transform, y, x, window, out[n : n + 1])
+                continue
+            pixels = self._source.read(t, only, *window)[0]
+            self._warp(pixels, window, self._matrices[t][plane], (y.start, x.start), out[n])
+
+    def mark(self, t: int, tile: Region, fused: Fused) -> Fused:
+        """Take the confidence from what no plane could see in focus; changes `fused` in place."""
+        y, x = tile.core
+        if all(self._window(each, y, x)[1] for each in self._transforms[t]):
+            return fused
+        mark_unseen(
+            self._matrices[t], self.shape[3:], (y.start, x.start), self._reference,
+            fused.depth, fused.confidence,
+        )  # fmt: skip
+        return fused
+
+    def _copy(
+        self,
+        t: int,
+        plane: slice,
+        transform: Transform,
+        y: slice,
+        x: slice,
+        window: tuple[slice, slice],
+        out: NDArray[Any],
+    ) -> None:
+        """Copy what a plane that moved by whole pixels has of a window."""
+        dy, dx = round(transform.shift.imag), round(transform.shift.real)
+        rows = slice(max(y.start + dy, 0), min(y.stop + dy, self.shape[3]))
+        columns = slice(max(x.start + dx, 0), min(x.stop + dx, self.shape[4]))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        if size == out.shape[2:]:
+            self._source.read(t, plane, rows, columns, out=out)
+            return
+        top, left = rows.start - dy - y.start, columns.start - dx - x.start
+        at = (slice(top, top + size[0]), slice(left, left + size[1]))
+        out[:, :, *at] = self._source.read(t, plane, rows, columns)
+
+    def _warp(
+        self,
+        pixels: NDArray[Any],
+        window: tuple[slice, slice],
+        matrix: NDArray[np.float64],
+        at: tuple[int, int],
+        out: NDArray[Any],
+    ) -> None:
+        place = (window[0].start, window[1].start)
+
+        def rows(first: int) -> None:
+            for channel, result in zip(pixels, out, strict=True):
+                warp_plane(
+                    channel, place, self.shape[3:], matrix, (at[0] + first, at[1]), *self._range,
+                    result[first : first + _ROWS],
+                )  # fmt: skip
+
+        each(rows, range(0, out.shape[1], _ROWS))
+
+    def _window(
+        self, transform: Transform, y: slice, x: slice
+    ) -> tuple[tuple[slice, slice] | None, bool]:
+        """Return what a window needs of a plane, None for nothing; and if the plane covers it."""
+        corners = [
+            transform(complex(column, row))
+            for row in (y.start, y.stop - 1)
+            for column in (x.start, x.stop - 1)
+        ]
+        window, inside = [], True
+        for places, length in (
+            ([c.imag for c in corners], self.shape[3]),
+            ([c.real for c in corners], self.shape[4]),
+        ):
+            low, high = min(places), max(places)
+            # where rounding errors decide, rather fill in vain
+            inside &= low >= 1e-6 - 0.5 and high < length - 0.5 - 1e-6
+            start = max(floor(low) - WARP_REACH - 1, 0)
+            stop = min(ceil(high) + WARP_REACH + 2, length)
+            if start >= stop:
+                return None, False
+            window.append(slice(start, stop))
+        return (window[0], window[1]), inside
