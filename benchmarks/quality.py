@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import quality_peers
+from quality_peers import installed, remembered
 from quality_scores import COPIED, OURS, SINGLE, data_sets, markdown
 
 import zfuse
@@ -79,11 +79,8 @@ def measure(
         rows: list[tuple[str, Fused]] = [
             (name, fuse(case, how)) for name, how in methods().items() if _asked(name, wanted)
         ]
-        for peer in peers:
-            if not (peer.slow and data_set.large):
-                rows.append(
-                    (peer.name, (quality_peers.remembered(peer, case.planes, memory), None))
-                )
+        fitting = [peer for peer in peers if not (peer.slow and data_set.large)]
+        rows += [(p.name, (remembered(p, case.planes, memory), None)) for p in fitting]
         rows += [(name, (image, None)) for name, image in references(case)]
         for name, (image, depth) in rows:
             results.setdefault(name, []).append(data_set.score(case, image, depth))
@@ -140,7 +137,7 @@ def main() -> None:
     if unknown := set(chosen) - set(sets):
         sys.exit(f"no data set {', '.join(unknown)}; there are: {', '.join(sets)}")
     wanted = [name for name in asked.methods.split(",") if name]
-    peers, versions = ([], {}) if asked.no_peers else quality_peers.installed(asked.shinestacker)
+    peers, versions = ([], {}) if asked.no_peers else installed(asked.shinestacker)
     blocks = {"machine": machine(versions)}
     print(blocks["machine"])
     for name in chosen:

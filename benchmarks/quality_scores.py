@@ -44,7 +44,7 @@ class Target:
         met = value <= self.limit if self.at_most else value >= self.limit
         sign = "≤" if self.at_most else "≥"
         verdict = "not measured" if np.isnan(value) else "yes" if met else "**no**"
-        return f"| {self.text} | {sign} {self.limit:g} | {_number(value)} | {verdict} |"
+        return f"| {self.text} | {sign} {self.limit:g} | {value:.4f} | {verdict} |"
 
 
 @dataclass(frozen=True)
@@ -246,9 +246,7 @@ def markdown(data_set: DataSet, names: list[str], results: Results) -> str:
     scores = list(dict.fromkeys(key for rows in results.values() for row in rows for key in row))
     parts = []
     if data_set.by_case:
-        for score in scores:
-            kept = {m: r for m, r in results.items() if any(score in row for row in r)}
-            parts.append(_case_table(score, names, kept))
+        parts += _case_tables(scores, names, results)
     else:
         parts.append(_mean_table(data_set, scores, names, results))
     if data_set.targets and OURS in results:
@@ -258,19 +256,23 @@ def markdown(data_set: DataSet, names: list[str], results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def _case_table(score: str, names: list[str], results: Results) -> str:
+def _case_tables(scores: list[str], names: list[str], results: Results) -> list[str]:
+    """Few cases: one table, the cases side by side in its cells. Many: a table a score."""
     if len(names) <= 6:
-        lines = [f"| {score} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        lines += [
-            f"| {method} | " + " | ".join(_number(row.get(score)) for row in rows) + " |"
-            for method, rows in results.items()
-        ]
-        return "\n".join(lines)
-    lines = [f"| {score} | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-    for number, name in enumerate(names):
-        cells = " | ".join(_number(rows[number].get(score)) for rows in results.values())
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
+        sides = " / ".join(names)
+        lines = [f"| {sides} | " + " | ".join(scores) + " |", "|---" * (len(scores) + 1) + "|"]
+        for method, rows in results.items():
+            cells = (" / ".join(_number(s, row.get(s)) for row in rows).strip("/ ") for s in scores)
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        return ["\n".join(lines)]
+    tables = []
+    for score in scores:
+        lines = [f"| {score} | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
+        for number, name in enumerate(names):
+            values = (_number(score, rows[number].get(score)) for rows in results.values())
+            lines.append(f"| {name} | " + " | ".join(values) + " |")
+        tables.append("\n".join(lines))
+    return tables
 
 
 def _mean_table(data_set: DataSet, scores: list[str], names: list[str], results: Results) -> str:
@@ -279,17 +281,24 @@ def _mean_table(data_set: DataSet, scores: list[str], names: list[str], results:
     for method, rows in results.items():
         cells = []
         for score in scores:
-            text = _number(mean(results, method, score))
+            text = _number(score, mean(results, method, score))
             if text and score in data_set.worst:
                 worst = data_set.worst[score](row[score] for row in rows)
-                text += f" ({_number(worst)})"
+                text += f" ({_number(score, worst)})"
             cells.append(text)
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    """Four digits of what is around one, two decimals of what is not."""
+_DECIMALS = {
+    "PSNR dB": 2, "mean error": 1, "95 % of errors below": 1, "mean error in the first 1.5 px": 1,
+    "noise": 2, "blotches": 2, "bias, % of the background": 1, "noise gain": 2,
+    "spatial frequency": 2, "average gradient": 2,
+}  # fmt: skip
+
+
+def _number(score: str, value: float | None) -> str:
+    """Four decimals unless the score is a coarser one."""
     if value is None or np.isnan(value):
         return ""
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+    return f"{value:.{_DECIMALS.get(score, 4)}f}"

@@ -6,6 +6,7 @@ from zfuse.kernels._focused_cpu import (
     add_masked,
     fold_centroid,
     median_3x3,
+    reduce_by_strength,
     shrink_band,
 )
 from zfuse.kernels._guided_cpu import guided_filter
@@ -39,6 +40,7 @@ __all__ = [
     "mark_unseen",
     "median_3x3",
     "mix_signal",
+    "reduce_by_strength",
     "reduce_plane",
     "shrink_band",
     "smooth_signal",

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["REACH", "add_focused", "add_masked", "fold_centroid", "median_3x3", "shrink_band"]
+__all__ = [
+    "REACH",
+    "add_focused",
+    "add_masked",
+    "fold_centroid",
+    "median_3x3",
+    "reduce_by_strength",
+    "shrink_band",
+]
 
 REACH = float(np.sqrt(6.0))
 """Distance from focus at which a response has vanished, in units of its width."""
@@ -303,6 +311,37 @@ def median_3x3(values: Plane, out: Plane) -> None:
     last = values.shape[0] - 1
     for y in range(values.shape[0]):
         _median_row(values[max(y - 1, 0)], values[y], values[min(y + 1, last)], out[y])
+
+
+@jit
+def reduce_by_strength(
+    depth: Plane, strength: Plane, coarse_depth: Plane, coarse_strength: Plane
+) -> None:
+    """Halve a depth map: of 5 x 5 pixels the one with the strongest detail speaks for all.
+
+    A mean would lie between the depths on either side of a step, where nothing is. And next to a
+    bright spot its own plane decides about the coarse bands, not the plane of the ground round it,
+    which holds the spot's halo: 1 % of a disc's height instead of 5.
+
+    Parameters
+    ----------
+    depth, strength : (Y, X) float32
+        Fine level.
+    coarse_depth, coarse_strength : (⌈Y/2⌉, ⌈X/2⌉) float32
+        Result. Of equal strengths the first in reading order counts.
+    """
+    height, width = depth.shape
+    for i in range(coarse_depth.shape[0]):
+        for j in range(coarse_depth.shape[1]):
+            best = float32(-1)
+            here = depth[2 * i, 2 * j]
+            for y in range(max(2 * i - 2, 0), min(2 * i + 3, height)):
+                for x in range(max(2 * j - 2, 0), min(2 * j + 3, width)):
+                    if strength[y, x] > best:
+                        best = strength[y, x]
+                        here = depth[y, x]
+            coarse_depth[i, j] = here
+            coarse_strength[i, j] = best
 
 
 @jit

@@ -17,6 +17,7 @@ round: only if their correlation grows by more than chance would let it, the tra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -41,6 +42,8 @@ _STEPS = 12
 _ENOUGH = 0.003  # px: a step that moves no corner farther is the last
 _HUBER = 1.5  # standard deviations
 _BLOCKS = 12  # an edge
+_LEAST_OVERLAP = 0.25
+_LEAST_BLOCKS = 8
 _SURE = 4.0  # standard errors
 
 
@@ -56,11 +59,14 @@ class Fit:
         Growth of the correlation in blocks that the fit did not see, mean over blocks.
     certainty
         The same in standard errors.
+    errors
+        Standard errors of a coordinate of the centre, and of a corner by scale and angle, in px.
     """
 
     transform: Transform
-    gain: float
-    certainty: float
+    gain: float = 0.0
+    certainty: float = 0.0
+    errors: tuple[float, float] = (inf, inf)
 
     @property
     def sure(self) -> bool:
@@ -98,7 +104,9 @@ def _detail(plane: Plane) -> Plane:
     return np.asarray(band / np.sqrt(contrast + floor), np.float32)
 
 
-def fit_pair(fixed: Levels, moving: Levels, freedom: Freedom) -> Fit:
+def fit_pair(
+    fixed: Levels, moving: Levels, freedom: Freedom, start: Transform | None = None
+) -> Fit:
     """Find how one plane lies on its neighbour.
 
     Parameters
@@ -107,6 +115,8 @@ def fit_pair(fixed: Levels, moving: Levels, freedom: Freedom) -> Fit:
         The planes, of the same size.
     freedom
         ``"translation"``, or ``"similarity"``: with scale and angle.
+    start
+        Where to begin, if that is known to within a few pixels; otherwise it is searched for.
 
     Returns
     -------
@@ -115,12 +125,11 @@ def fit_pair(fixed: Levels, moving: Levels, freedom: Freedom) -> Fit:
     """
     levels = list(zip(fixed.detail, moving.detail, strict=True))
     if not (levels[0][0].any() and levels[0][1].any()):
-        return Fit(IDENTITY, 0.0, 0.0)
-    coarse = _first_shift(*levels[-1])
-    one, other = levels[-1]
-    everywhere = np.ones(one.shape, np.bool_)
-    # It finds shifts of up to half the image, but may be wrong where planes have little in common.
-    transform = max((IDENTITY, coarse), key=lambda t: _alike(one, *_warped(other, t), everywhere))
+        return Fit(IDENTITY)
+    if start is None:
+        transform = _first_shift(*levels[-1])
+    else:
+        transform = start.regridded(0.5 ** (len(levels) - 1))
     for depth in range(len(levels) - 1, -1, -1):
         one, other = levels[depth]
         transform = _refine(one, other, transform, freedom)
@@ -130,10 +139,12 @@ def fit_pair(fixed: Levels, moving: Levels, freedom: Freedom) -> Fit:
 
 
 def _first_shift(fixed: Plane, moving: Plane) -> Transform:
+    """Return the shift that phase correlation finds, or none if that is more alike."""
     from skimage.registration import phase_cross_correlation
 
     (dy, dx), *_ = phase_cross_correlation(fixed, moving, upsample_factor=4, normalization=None)
-    return Transform(shift=complex(-dx, -dy))
+    found = Transform(shift=complex(-dx, -dy))
+    return max((IDENTITY, found), key=lambda t: _alike(fixed, *_warped(moving, t)))
 
 
 def _warped(plane: Plane, transform: Transform) -> tuple[Plane, NDArray[np.bool_]]:
@@ -147,11 +158,10 @@ def _warped(plane: Plane, transform: Transform) -> tuple[Plane, NDArray[np.bool_
     return out, seen
 
 
-def _alike(fixed: Plane, moved: Plane, seen: NDArray[np.bool_], part: NDArray[np.bool_]) -> float:
-    use = seen & part
-    if use.mean() < 0.2:
+def _alike(fixed: Plane, moved: Plane, seen: NDArray[np.bool_]) -> float:
+    if seen.mean() < _LEAST_OVERLAP:
         return -1.0
-    a, b = fixed[use], moved[use]
+    a, b = fixed[seen], moved[seen]
     return float(np.dot(a, b) / max(np.sqrt(np.dot(a, a) * np.dot(b, b)), 1e-12))
 
 
@@ -246,18 +256,30 @@ def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) 
     for half in (odd, ~odd):
         step = _solve(slopes, difference, np.where(half, weight, np.float32(0)))
         if step is None:
-            return Fit(IDENTITY, 0.0, 0.0)
+            return Fit(IDENTITY)
         tried = transform.after(steps.transform(step))
         after = _block_alike(fixed, *_warped(moving, tried), block)
         others = np.zeros(before.shape, np.bool_)
         others[block[~half]] = True
         gains[others] = (after - before)[others]
     gains = gains[np.isfinite(gains)]
-    if len(gains) < 8:
-        return Fit(IDENTITY, 0.0, 0.0)
-    error = float(gains.std(ddof=1)) / len(gains) ** 0.5
-    mean = float(gains.mean())
-    return Fit(transform, mean, mean / max(error, 1e-9))
+    if len(gains) < _LEAST_BLOCKS:
+        return Fit(IDENTITY)
+    mean, error = float(gains.mean()), float(gains.std(ddof=1)) / len(gains) ** 0.5
+    errors = _errors(slopes, difference, weight, block)
+    return Fit(transform, mean, mean / max(error, 1e-9), errors)
+
+
+def _errors(
+    slopes: list[Plane], difference: Plane, weight: Plane, block: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Standard errors from how blocks disagree: pixels of a block are not independent."""
+    weighted = [weight * slope for slope in slopes]
+    left = np.array([[np.vdot(a, b) for b in slopes] for a in weighted], np.float64)
+    pulls = np.array([np.bincount(block.ravel(), (a * difference).ravel()) for a in weighted])
+    inverse = np.linalg.inv(left)
+    variance = np.diag(inverse @ (pulls @ pulls.T) @ inverse)
+    return float(variance[:2].mean() ** 0.5), float(variance[2:].sum() ** 0.5)
 
 
 def _block_alike(

@@ -125,7 +125,7 @@ def plan_tiles(
     budget = memory - _PROCESS
     for edge in edges:
         rows = min(edge, height)
-        strips = max(1, min(workers, rows // max(_STRIP_ROWS, 4 * method.halo)))
+        strips = max(1, min(workers, rows // max(_STRIP_ROWS, 3 * method.halo)))
         in_flight = min(ceil(workers / strips), times * ceil(height / edge) * ceil(width / edge))
         need = _need(method, edge, strips, stack)
         for block in blocks:

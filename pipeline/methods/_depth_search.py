@@ -31,6 +31,7 @@ __all__ = ["SEARCH_BYTES", "SEARCH_REACH", "SURE", "DepthSearch"]
 
 FINE_WINDOW = 7
 _COARSE_WINDOWS = (3, 5, 9, 17)  # of half-size pixels
+_STRENGTH = 1  # the window whose score tells strong detail from weak
 SEARCH_REACH = 32  # pixels: the widest window and the reduction before it need 2 · 9 + 3
 SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 8
 SURE = 3.0
@@ -66,6 +67,8 @@ class DepthSearch:
         ]
         self.fine_is_sure = np.zeros((0, 0), np.bool_)
         """After `finish`: where the finest scale stands out clearly enough to be refined."""
+        self.strength = np.zeros((0, 0), np.float32)
+        """After `finish`: score of the peak at half size, an energy."""
         self._scale = np.float32((2**18 - 1) / steps)
 
     def add(self, signal: NDArray[Any], z: int, holes: list[Plane | None] | None = None) -> None:
@@ -97,6 +100,7 @@ class DepthSearch:
 
     def finish(self) -> tuple[Plane, Plane]:
         """Return depth in planes and its significance, both of the core."""
+        self.strength = self._coarse[_STRENGTH].best.copy()
         depth: Plane | None = None
         trust: Plane | None = None
         for peak in reversed(self._coarse):

@@ -79,7 +79,7 @@ class FocusPeak:
         self.window = window
         self._smooth = smooth
         self._accumulate = np.empty(0, accumulator(measure))
-        self._best = np.full(shape, -2, np.float32)
+        self.best = np.full(shape, -2, np.float32)
         self._previous = np.zeros(shape, np.float32)
         self._total = np.zeros(shape, np.float32)
         self._before = np.zeros(shape, np.uint16)
@@ -127,16 +127,16 @@ class FocusPeak:
         top, left = self._region.offset
         fold_focus(
             signal, pixels, top, left, z, self._measure, self.window, self._accumulate, marked,
-            self._best, self._previous, self._total, self._before, self._after, self.index,
+            self.best, self._previous, self._total, self._before, self._after, self.index,
             self.image,
         )  # fmt: skip
         self.planes = z + len(signal)
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return depth in planes and confidence, both (h, w)."""
-        depth, confidence = self._best, self._total  # in place: a tile's memory peaks here
+        depth, confidence = self.best, self._total  # in place: a tile's memory peaks here
         finish_focus(
-            self._best, self._total, self._before, self._after, self.index, self.planes,
+            self.best, self._total, self._before, self._after, self.index, self.planes,
             depth, confidence,
         )  # fmt: skip
         return depth, confidence

@@ -1,0 +1,98 @@
+"""Pictures of fused simulated stacks at 100 %, for docs/quality.md.
+
+Duty: crops side by side with labels, each sheet below 300 kB. Only simulated stacks: the others may
+not be redistributed. Must not know: scores.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import quality_data
+from PIL import Image, ImageDraw
+
+import zfuse
+from zfuse.pipeline import _metrics as metrics
+from zfuse.pipeline._figure import _VIRIDIS, _mapped, _robust_range, _Scale, _text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from quality_data import Case
+    from quality_peers import Peer
+
+_SIZE, _GAP, _HEAD = 200, 4, 22
+_BACKGROUND = (16, 17, 20)
+_PEERS = {"enfuse (hard mask)": "enfuse", "DTCWT (5 levels)": "DTCWT"}
+_METHODS = ("select", "laplacian", "guided", "adaptive")
+# data set, case, top left corner of the crop, gamma
+_SHEETS = (
+    ("simulated", "mixed-sparse", (60, 60), 1.0),
+    ("simulated", "spheres-spots", (60, 60), 0.6),
+    ("optics", "fluorescence-11", (60, 60), 0.5),
+    ("optics", "section-11", (60, 60), 1.0),
+)
+
+
+def draw_all(folder: Path, peers: list[Peer]) -> None:
+    """Draw one sheet of images for each of `_SHEETS`, and one of depth maps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    by_name = {peer.name: peer for peer in peers}
+    cases = {
+        (kind, case.name): case
+        for kind in {sheet[0] for sheet in _SHEETS}
+        for case in getattr(quality_data, kind)()
+    }
+    for kind, name, corner, gamma in _SHEETS:
+        case = cases[kind, name]
+        sheet = _sheet(_images(case, by_name), corner, gamma)
+        sheet.save(folder / f"{name}.png", optimize=True)
+    _depth_sheet(cases["simulated", "mixed-sparse"]).save(folder / "depth.png", optimize=True)
+
+
+def _images(case: Case, peers: dict[str, Peer]) -> list[tuple[str, NDArray[Any]]]:
+    assert case.image is not None
+    best = max(case.planes, key=lambda p: metrics.psnr(p, case.image, data_range=65_535))
+    rows = [("truth", case.image), ("best single plane", best)]
+    rows += [(label, peers[n].fuse(case.planes)) for n, label in _PEERS.items() if n in peers]
+    return rows + [(name, zfuse.fuse(case.planes, name).image) for name in _METHODS]
+
+
+def _sheet(
+    images: list[tuple[str, NDArray[Any]]], corner: tuple[int, int], gamma: float
+) -> Image.Image:
+    """Cut the same crop of all, in grey levels of the first."""
+    crop = tuple(slice(start, start + _SIZE) for start in corner)
+    low, high = _robust_range(images[0][1][crop], 0.1, 99.9)
+    panels = [
+        (name, ((np.asarray(image[crop], float) - low) / (high - low)).clip(0, 1) ** gamma * 255)
+        for name, image in images
+    ]
+    return _arranged(((n, Image.fromarray(p.astype(np.uint8))) for n, p in panels), "L")
+
+
+def _depth_sheet(case: Case) -> Image.Image:
+    assert case.depth is not None
+    found = {name: zfuse.fuse(case.planes, name) for name in ("select", "guided", "adaptive")}
+    maps = {"true depth": case.depth, **{name: fused.depth for name, fused in found.items()}}
+    crop = (slice(60, 60 + _SIZE), slice(60, 60 + _SIZE))
+    scale = _Scale(0, len(case.planes) - 1, _VIRIDIS, "planes")
+    panels = [(name, Image.fromarray(_mapped(depth[crop], scale))) for name, depth in maps.items()]
+    return _arranged(panels, "RGB")
+
+
+def _arranged(panels: Iterable[tuple[str, Image.Image]], mode: str) -> Image.Image:
+    panels = list(panels)
+    columns = 4
+    rows = -(-len(panels) // columns)
+    size = (columns * (_SIZE + _GAP) - _GAP, rows * (_SIZE + _HEAD))
+    sheet = Image.new("RGB", size, _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for number, (name, panel) in enumerate(panels):
+        left, top = number % columns * (_SIZE + _GAP), number // columns * (_SIZE + _HEAD)
+        _text(draw, (left + 2, top + 16), name, 13)
+        sheet.paste(panel.convert("RGB"), (left, top + _HEAD))
+    return sheet.convert(mode)
