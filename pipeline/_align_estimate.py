@@ -195,22 +195,61 @@ class _Steps:
         return Transform(factor, complex(dx, dy) + centre * (1 - factor))
 
 
-def _equations(
-    fixed: Plane, moving: Plane, transform: Transform, steps: _Steps
-) -> tuple[list[Plane], Plane, Plane]:
-    """Return slopes, difference and weights at a transform."""
+@dataclass(frozen=True)
+class _Equations:
+    """The difference of two planes at a transform, how it changes with a step, and weights.
+
+    The curvature is the product of one plane's slopes with the other's: their noise has nothing in
+    common and drops out. With squares of slopes the noise would shorten every step, and the steps
+    would end before the goal.
+    """
+
+    fixed_slopes: list[Plane]
+    moved_slopes: list[Plane]
+    difference: Plane
+    weight: Plane
+
+    def curvature(self, part: NDArray[np.bool_] | None = None) -> NDArray[np.float64] | None:
+        """Return the curvature, None where it is none: the planes have nothing in common."""
+        weight = self.weight if part is None else np.where(part, self.weight, np.float32(0))
+        left = np.array(
+            [[np.vdot(weight * a, b) for b in self.moved_slopes] for a in self.fixed_slopes],
+            np.float64,
+        )
+        left = (left + left.T) / 2
+        values = np.linalg.eigvalsh(left)
+        return left if values[0] > 1e-4 * values[-1] > 0 else None
+
+    def pulls(self) -> list[Plane]:
+        """Return what each pixel asks for."""
+        share = self.weight * self.difference / 2
+        return [share * (a + b) for a, b in zip(self.fixed_slopes, self.moved_slopes, strict=True)]
+
+    def step(self, part: NDArray[np.bool_] | None = None) -> NDArray[np.float64] | None:
+        """Return the step to the minimum of the pixels in `part`."""
+        left = self.curvature(part)
+        if left is None:
+            return None
+        right = [
+            (pull if part is None else pull[part]).sum(dtype=np.float64) for pull in self.pulls()
+        ]
+        return np.asarray(np.linalg.solve(left, right))
+
+
+def _equations(fixed: Plane, moving: Plane, transform: Transform, steps: _Steps) -> _Equations:
     moved, seen = _warped(moving, transform)
     a, b = fixed[seen], moved[seen]
-    gain = np.float32(np.dot(a, b) / max(float(np.dot(b, b)), 1e-12))
-    gain = gain if gain > 0 else np.float32(1)
-    difference = np.where(seen, fixed - gain * moved, np.float32(0))
-    spread = 1.4826 * float(np.median(np.abs(difference[::3, ::3]))) or 1.0
-    weight = np.float32(_HUBER * spread) / np.maximum(np.abs(difference), _HUBER * spread)
-    inner = ndimage.binary_erosion(seen, iterations=2) if not seen.all() else seen
-    weight = np.where(inner, weight, 0).astype(np.float32)
+    gain = np.sqrt(np.dot(a, a) / max(float(np.dot(b, b)), 1e-12)).astype(np.float32)
+    moved *= gain
+    difference = np.where(seen, fixed - moved, np.float32(0))
+    spread = np.float32(1.4826 * _HUBER * np.median(np.abs(difference[::3, ::3]))) or np.float32(1)
+    weight = spread / np.maximum(np.abs(difference), spread)
+    inner = seen if seen.all() else ndimage.binary_erosion(seen, iterations=2)
+    weight = np.where(inner, weight, np.float32(0))
     weight[[0, -1]] = weight[:, [0, -1]] = 0
-    gy, gx = np.gradient((fixed + gain * moved) / 2)
-    return steps.slopes(gy, gx), difference, weight
+    return _Equations(
+        steps.slopes(*np.gradient(fixed)), steps.slopes(*np.gradient(moved)), difference, weight
+    )
 
 
 def _refine(fixed: Plane, moving: Plane, start: Transform, freedom: Freedom) -> Transform:
@@ -219,8 +258,7 @@ def _refine(fixed: Plane, moving: Plane, start: Transform, freedom: Freedom) -> 
     steps = _Steps(freedom, shape)
     transform = start
     for _ in range(_STEPS):
-        slopes, difference, weight = _equations(fixed, moving, transform, steps)
-        step = _solve(slopes, difference, weight)
+        step = _equations(fixed, moving, transform, steps).step()
         if step is None:
             break
         move = steps.transform(step)
@@ -233,20 +271,11 @@ def _refine(fixed: Plane, moving: Plane, start: Transform, freedom: Freedom) -> 
     return transform
 
 
-def _solve(slopes: list[Plane], difference: Plane, weight: Plane) -> NDArray[np.float64] | None:
-    weighted = [weight * slope for slope in slopes]
-    left = np.array([[np.vdot(a, b) for b in slopes] for a in weighted], np.float64)
-    right = np.array([np.vdot(a, difference) for a in weighted], np.float64)
-    if np.linalg.cond(left) > 1e8:
-        return None
-    return np.asarray(np.linalg.solve(left, right))
-
-
 def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) -> Fit:
     """Fit each half of the blocks alone, and see what it does to the other half."""
     shape: tuple[int, int] = fixed.shape  # type: ignore[assignment]
     steps = _Steps(freedom, shape)
-    slopes, difference, weight = _equations(fixed, moving, transform, steps)
+    equations = _equations(fixed, moving, transform, steps)
     row, column = ((np.arange(n) * min(_BLOCKS, n // 8 or 1)) // n for n in shape)
     odd = (row[:, None] + column[None]) % 2 == 1
     columns = int(column[-1]) + 1
@@ -254,7 +283,7 @@ def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) 
     before = _block_alike(fixed, *_warped(moving, IDENTITY), block)
     gains = np.full(before.shape, np.nan)
     for half in (odd, ~odd):
-        step = _solve(slopes, difference, np.where(half, weight, np.float32(0)))
+        step = equations.step(half)
         if step is None:
             return Fit(IDENTITY)
         tried = transform.after(steps.transform(step))
@@ -266,17 +295,15 @@ def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) 
     if len(gains) < _LEAST_BLOCKS:
         return Fit(IDENTITY)
     mean, error = float(gains.mean()), float(gains.std(ddof=1)) / len(gains) ** 0.5
-    errors = _errors(slopes, difference, weight, block)
-    return Fit(transform, mean, mean / max(error, 1e-9), errors)
+    return Fit(transform, mean, mean / max(error, 1e-9), _errors(equations, block))
 
 
-def _errors(
-    slopes: list[Plane], difference: Plane, weight: Plane, block: NDArray[np.int64]
-) -> tuple[float, float]:
+def _errors(equations: _Equations, block: NDArray[np.int64]) -> tuple[float, float]:
     """Standard errors from how blocks disagree: pixels of a block are not independent."""
-    weighted = [weight * slope for slope in slopes]
-    left = np.array([[np.vdot(a, b) for b in slopes] for a in weighted], np.float64)
-    pulls = np.array([np.bincount(block.ravel(), (a * difference).ravel()) for a in weighted])
+    left = equations.curvature()
+    if left is None:
+        return inf, inf
+    pulls = np.array([np.bincount(block.ravel(), pull.ravel()) for pull in equations.pulls()])
     inverse = np.linalg.inv(left)
     variance = np.diag(inverse @ (pulls @ pulls.T) @ inverse)
     return float(variance[:2].mean() ** 0.5), float(variance[2:].sum() ** 0.5)

@@ -89,6 +89,10 @@ def fuse(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Setting of the method; repeatable."),
     ] = None,
+    quantitative: Annotated[
+        bool,
+        typer.Option("--quantitative", help="Only copy or average pixels, never sharpen them."),
+    ] = False,
     channel: Annotated[
         str | None,
         typer.Option(metavar="NAME_OR_INDEX", help="Channel that decides depth for all."),
@@ -142,6 +146,8 @@ def fuse(
         values["method"] = _method_values(
             values.get("method", DEFAULT_METHOD), method, setting or []
         )
+    if quantitative:
+        values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
     settings = make_config(values, f"config {config}" if config is not None else "settings")
 
     from zfuse.pipeline._console import ConsoleProgress, compiling_notice
@@ -150,6 +156,21 @@ def fuse(
     with compiling_notice(), ConsoleProgress(Path(output).name) as progress:
         summary = run(settings, progress)
     typer.echo(summary)
+
+
+def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:
+    """Ask a method to leave intensities as they are, or refuse."""
+    from zfuse.pipeline.methods import make_method
+
+    method = make_method(configured)
+    if method.copies_pixels:
+        return method.model_dump()
+    if "quantitative" in type(method).model_fields:
+        return method.model_dump() | {"quantitative": True}
+    raise ZfuseError(
+        f"method {method.name!r} blends bands, which changes intensities; with --quantitative use "
+        "adaptive or select"
+    )
 
 
 def _method_values(
