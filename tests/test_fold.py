@@ -110,6 +110,15 @@ def test_any_tile_strip_and_block_gives_the_same_bits(
 
 
 @every_method
+def test_small_tiles_of_a_large_image_give_the_same_bits(name: str) -> None:
+    """Larger than any halo, in floats, so that the last bit shows."""
+    rng = np.random.default_rng(0)
+    pixels = rng.poisson(50 + 900 * rng.random((5, 620, 540)) ** 8).astype(np.float32)
+    tile = max(64, make_method(name).align)
+    assert_same(zfuse.fuse(pixels, name, tile=tile), zfuse.fuse(pixels, name, workers=1))
+
+
+@every_method
 @few
 @given(stack=stacks(), data=st.data())
 def test_any_order_of_arrival_gives_the_same_bits(
