@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from quality_peers import installed, remembered
-from quality_scores import COPIED, OURS, SINGLE, data_sets, markdown
+from quality_scores import COPIED, OURS, SINGLE, data_sets
+from quality_tables import markdown
 
 import zfuse
 from zfuse.pipeline import _metrics as metrics
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from quality_data import Case
     from quality_peers import Peer
-    from quality_scores import DataSet, Results
+    from quality_scores import DataSet
+    from quality_tables import Results
 
     Fused = tuple[NDArray[Any], NDArray[Any] | None]
 
@@ -77,13 +79,18 @@ def measure(
     for case in data_set.cases():
         names.append(case.name)
         rows: list[tuple[str, Fused]] = [
-            (name, fuse(case, how)) for name, how in methods().items() if _asked(name, wanted)
+            (name, fuse(case, how))
+            for name, how in methods().items()
+            if _asked(name, wanted) and name in (data_set.only or methods())
         ]
-        fitting = [peer for peer in peers if not (peer.slow and data_set.large)]
+        fitting = [p for p in peers if not data_set.only or p.name in data_set.only]
         rows += [(p.name, (remembered(p, case.planes, memory), None)) for p in fitting]
         rows += [(name, (image, None)) for name, image in references(case)]
         for name, (image, depth) in rows:
-            results.setdefault(name, []).append(data_set.score(case, image, depth))
+            scores = results.setdefault(name, [{}] * (len(names) - 1))
+            scores.append(data_set.score(case, image, depth))
+        for scores in results.values():  # what no truth allows here
+            scores += [{}] * (len(names) - len(scores))
         print(".", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return names, results

@@ -84,10 +84,8 @@ def optics() -> Iterator[Case]:
             depth = stack.depth_um / stack.settings.optics.z_step
             nearest = np.rint(np.nan_to_num(depth)).astype(np.intp).clip(0, len(stack.planes) - 1)
             copied = np.take_along_axis(stack.planes, nearest[None], 0)[0]
-            yield Case(
-                f"{kind}-{seed}", stack.planes, stack.image, depth,
-                copied if kind == "relief" else None,
-            )  # fmt: skip
+            copied = copied if kind == "relief" else None  # the others are transparent
+            yield Case(kind, stack.planes, stack.image, depth, copied)
 
 
 def halo() -> Iterator[Case]:

@@ -39,8 +39,6 @@ class Peer:
 
     name: str
     fuse: Callable[[NDArray[Any]], NDArray[Any]]
-    slow: bool = False
-    """Left out of data sets of large images."""
 
 
 def installed(shinestacker: str | None) -> tuple[list[Peer], dict[str, str]]:
@@ -78,7 +76,7 @@ def installed(shinestacker: str | None) -> tuple[list[Peer], dict[str, str]]:
         versions["Shine Stacker"] = "not installed"
     if util.find_spec("dtcwt"):
         peers += [
-            Peer(f"DTCWT ({n} levels)", lambda planes, n=n: dtcwt_maximum(planes, n), slow=True)
+            Peer(f"DTCWT ({n} levels)", lambda planes, n=n: dtcwt_maximum(planes, n))
             for n in (5, 4)
         ]
         versions["dtcwt"] = metadata.version("dtcwt")

@@ -32,8 +32,8 @@ _METHODS = ("select", "laplacian", "guided", "adaptive")
 _SHEETS = (
     ("simulated", "mixed-sparse", (60, 60), 1.0),
     ("simulated", "spheres-spots", (60, 60), 0.6),
-    ("optics", "fluorescence-11", (60, 60), 0.5),
-    ("optics", "section-11", (60, 60), 1.0),
+    ("optics", "fluorescence", (60, 60), 0.5),
+    ("optics", "section", (60, 60), 1.0),
 )
 
 
@@ -41,11 +41,10 @@ def draw_all(folder: Path, peers: list[Peer]) -> None:
     """Draw one sheet of images for each of `_SHEETS`, and one of depth maps."""
     folder.mkdir(parents=True, exist_ok=True)
     by_name = {peer.name: peer for peer in peers}
-    cases = {
-        (kind, case.name): case
-        for kind in {sheet[0] for sheet in _SHEETS}
-        for case in getattr(quality_data, kind)()
-    }
+    cases: dict[tuple[str, str], Case] = {}
+    for kind in {sheet[0] for sheet in _SHEETS}:
+        for case in getattr(quality_data, kind)():
+            cases.setdefault((kind, case.name), case)
     for kind, name, corner, gamma in _SHEETS:
         case = cases[kind, name]
         sheet = _sheet(_images(case, by_name), corner, gamma)

@@ -1,7 +1,7 @@
-"""Scores of one fused image, and tables of many: what is measured, on which scale, what is asked.
+"""Scores of a fused image: what is measured on which data, on which scale, and what is asked.
 
-Duty: the data sets with their scores, means and targets; Markdown. Intensities are scored on 0 to
-255, 16-bit ones divided by 257. Must not know: how anything was fused.
+Duty: the data sets with their scores and targets. Intensities are scored on 0 to 255, 16-bit ones
+divided by 257. Must not know: how anything was fused, how tables are laid out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import quality_data
+from quality_tables import Target, mean
 from scipy.ndimage import gaussian_filter
 
 from zfuse.pipeline import _metrics as metrics
@@ -22,29 +23,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from quality_data import Case
+    from quality_tables import Results, Scores
 
-Scores = dict[str, float]
-Results = dict[str, list[Scores]]  # by method, one entry a case
 OURS = "**adaptive**"
 DTCWT, COPIED, SINGLE = "DTCWT (5 levels)", "pixel of the true depth, copied", "best single plane"
 
-
-@dataclass(frozen=True)
-class Target:
-    """One figure of issue 3 for the default method."""
-
-    text: str
-    value: Callable[[Results], float]
-    limit: float
-    at_most: bool = False
-
-    def row(self, results: Results) -> str:
-        """Return a Markdown row; NaN (its reference is missing) is not met."""
-        value = self.value(results)
-        met = value <= self.limit if self.at_most else value >= self.limit
-        sign = "≤" if self.at_most else "≥"
-        verdict = "not measured" if np.isnan(value) else "yes" if met else "**no**"
-        return f"| {self.text} | {sign} {self.limit:g} | {value:.4f} | {verdict} |"
+# Of real stacks, where methods stand side by side.
+_SHOWN = (
+    OURS, "adaptive (quantitative)", "complex-wavelet", "guided", "laplacian", "select (smooth 2)",
+    "enfuse (hard mask)", "Shine Stacker (pyramid)",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,8 +47,8 @@ class DataSet:
     """Scores whose worst case is shown too: ``min`` or ``max``."""
     by_case: bool = False
     """One table a score, one row a case, instead of means over the cases."""
-    large: bool = False
-    """Slow peers are left out."""
+    only: tuple[str, ...] = ()
+    """The rows of a table that would else be too wide."""
 
 
 def data_sets(data: Path) -> dict[str, DataSet]:
@@ -95,7 +83,7 @@ def data_sets(data: Path) -> dict[str, DataSet]:
             ),
             "real": DataSet(
                 "Real stacks", partial(quality_data.real, data), _without_truth, by_case=True,
-                large=True,
+                only=_SHOWN,
             ),
         }  # fmt: skip
     return sets
@@ -180,12 +168,6 @@ def _without_truth(case: Case, fused: NDArray[Any], depth: NDArray[Any] | None) 
     }
 
 
-def mean(results: Results, method: str, score: str) -> float:
-    """Mean over the cases; NaN when the method or the score is missing."""
-    values = [scores[score] for scores in results.get(method, []) if score in scores]
-    return float(np.mean(values)) if values else float("nan")
-
-
 def _deficits(results: Results, score: str) -> float:
     return (1 - mean(results, OURS, score)) / (1 - mean(results, DTCWT, score))
 
@@ -239,66 +221,3 @@ _NO_HALO = (
     ),
 )  # fmt: skip
 _QUIET = (Target("noise, worst of the three", partial(_largest, score="noise"), 1.0, at_most=True),)
-
-
-def markdown(data_set: DataSet, names: list[str], results: Results) -> str:
-    """Return tables and targets of one data set."""
-    scores = list(dict.fromkeys(key for rows in results.values() for row in rows for key in row))
-    parts = []
-    if data_set.by_case:
-        parts += _case_tables(scores, names, results)
-    else:
-        parts.append(_mean_table(data_set, scores, names, results))
-    if data_set.targets and OURS in results:
-        rows = [target.row(results) for target in data_set.targets]
-        head = "| what `adaptive` must reach | asked | reached | met |\n|---|---|---|---|"
-        parts.append("\n".join([head, *rows]))
-    return "\n\n".join(parts)
-
-
-def _case_tables(scores: list[str], names: list[str], results: Results) -> list[str]:
-    """Few cases: one table, the cases side by side in its cells. Many: a table a score."""
-    if len(names) <= 6:
-        sides = " / ".join(names)
-        lines = [f"| {sides} | " + " | ".join(scores) + " |", "|---" * (len(scores) + 1) + "|"]
-        for method, rows in results.items():
-            cells = (" / ".join(_number(s, row.get(s)) for row in rows).strip("/ ") for s in scores)
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
-        return ["\n".join(lines)]
-    tables = []
-    for score in scores:
-        lines = [f"| {score} | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-        for number, name in enumerate(names):
-            values = (_number(score, rows[number].get(score)) for rows in results.values())
-            lines.append(f"| {name} | " + " | ".join(values) + " |")
-        tables.append("\n".join(lines))
-    return tables
-
-
-def _mean_table(data_set: DataSet, scores: list[str], names: list[str], results: Results) -> str:
-    head = [f"{s} (worst)" if s in data_set.worst else s for s in scores]
-    lines = [f"| mean of {len(names)} | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
-    for method, rows in results.items():
-        cells = []
-        for score in scores:
-            text = _number(score, mean(results, method, score))
-            if text and score in data_set.worst:
-                worst = data_set.worst[score](row[score] for row in rows)
-                text += f" ({_number(score, worst)})"
-            cells.append(text)
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-_DECIMALS = {
-    "PSNR dB": 2, "mean error": 1, "95 % of errors below": 1, "mean error in the first 1.5 px": 1,
-    "noise": 2, "blotches": 2, "bias, % of the background": 1, "noise gain": 2,
-    "spatial frequency": 2, "average gradient": 2,
-}  # fmt: skip
-
-
-def _number(score: str, value: float | None) -> str:
-    """Four decimals unless the score is a coarser one."""
-    if value is None or np.isnan(value):
-        return ""
-    return f"{value:.{_DECIMALS.get(score, 4)}f}"

@@ -3,22 +3,22 @@
 Duty: two grey planes in, a transform out, with the test that it makes them more alike. Must not
 know: files, the stack, which plane is the reference.
 
-Neighbouring planes differ least in defocus. Their bands of detail are divided by the local contrast
-(brightness and much of the defocus drop out), phase correlation gives a first shift on the coarsest
-level, and Gauss-Newton steps on ever finer levels minimise the difference, Huber-weighted so that
-what moves by itself has little say; the gradient is that of both planes (Baker & Matthews 2004;
-Benhimane & Malis 2004).
+Neighbouring planes differ least in defocus. A band of their detail, its contrast evened out, is
+what is compared: brightness drops out. Phase correlation gives a first shift on the coarsest level,
+and Newton steps on ever finer levels minimise the difference, Huber-weighted so that what moves by
+itself has little say.
 
 A fit always makes the pixels that it was made from more alike, be it their noise. So it is made
 once from one half of the blocks of a chequerboard and tried on the other half, and the other way
-round: only if their correlation grows by more than chance would let it, the transform is taken.
+round: whether their correlation grows, and by how many standard errors, says if the fit means
+anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from math import hypot, inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -30,21 +30,24 @@ from zfuse.pipeline._align_transform import IDENTITY, Transform
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from zfuse.pipeline._align_transform import Freedom
+
     Plane = NDArray[np.float32]
 
-__all__ = ["Fit", "Levels", "fit_pair"]
+__all__ = ["SURE", "Fit", "Levels", "fit_pair"]
 
-Freedom = Literal["translation", "similarity"]
+SURE = 4.0
+"""Standard errors beyond which planes became more alike by more than chance."""
 
 _COARSEST = 48  # px: the shorter edge of the coarsest level
-_FINE, _COARSE = 1.2, 4.0  # px: standard deviations of the two Gaussians of the band
+_FINE, _COARSE = 1.2, 3.0  # px: standard deviations of the two Gaussians of the band
+_WINDOW = 8.0  # px: standard deviation of the window of the local contrast
 _STEPS = 12
 _ENOUGH = 0.003  # px: a step that moves no corner farther is the last
 _HUBER = 1.5  # standard deviations
-_BLOCKS = 12  # an edge
+_BLOCKS, _BLOCK = 12, 24  # blocks along an edge at most, px at least: beyond that they are alike
 _LEAST_OVERLAP = 0.25
 _LEAST_BLOCKS = 8
-_SURE = 4.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,16 @@ class Fit:
     errors: tuple[float, float] = (inf, inf)
 
     @property
-    def sure(self) -> bool:
-        """Whether it makes the planes more alike by more than chance."""
-        return self.certainty > _SURE
+    def error(self) -> float:
+        """Standard error of the place of a corner, in px."""
+        return hypot(*self.errors)
+
+    def regridded(self, step: float) -> Fit:
+        """Return the same for pixels `step` times as small."""
+        shift, corner = self.errors
+        return replace(
+            self, transform=self.transform.regridded(step), errors=(step * shift, step * corner)
+        )
 
 
 class Levels:
@@ -91,17 +101,17 @@ class Levels:
 
 
 def _detail(plane: Plane) -> Plane:
-    """Return a band of the plane in units of its local contrast, or of its noise where it has none.
+    """Return a band of the plane, its contrast evened out where it is above the average.
 
-    Division by the contrast makes a blurred and a sharp view of the same thing alike.
+    So a few bright things don't decide alone, and noise between them is not raised.
     """
     fine = ndimage.gaussian_filter(plane, _FINE, mode="nearest")
     band = fine - ndimage.gaussian_filter(plane, _COARSE, mode="nearest")
-    contrast = ndimage.gaussian_filter(band * band, 2 * _COARSE, mode="nearest")
-    floor = float(np.mean(contrast)) * 0.1
-    if floor <= 0:
+    contrast = ndimage.gaussian_filter(band * band, _WINDOW, mode="nearest")
+    usual = float(np.mean(contrast))
+    if not usual > 0:
         return np.zeros_like(band)
-    return np.asarray(band / np.sqrt(contrast + floor), np.float32)
+    return np.asarray(band / np.sqrt(contrast + 3 * usual), np.float32)
 
 
 def fit_pair(
@@ -130,12 +140,18 @@ def fit_pair(
         transform = _first_shift(*levels[-1])
     else:
         transform = start.regridded(0.5 ** (len(levels) - 1))
+    fits = []
     for depth in range(len(levels) - 1, -1, -1):
         one, other = levels[depth]
         transform = _refine(one, other, transform, freedom)
+        fits.append(_tried(one, other, transform, freedom).regridded(2**depth))
         if depth:
             transform = transform.regridded(2)
-    return _tried(*levels[0], transform, freedom)
+    # Of blurred planes the finest level shows only noise: the best known fit may be a coarser one.
+    for least in (SURE, -inf):
+        if known := [fit for fit in fits if fit.certainty > least and fit.error < inf]:
+            return min(known, key=lambda fit: fit.error)
+    return Fit(IDENTITY)
 
 
 def _first_shift(fixed: Plane, moving: Plane) -> Transform:
@@ -150,7 +166,7 @@ def _first_shift(fixed: Plane, moving: Plane) -> Transform:
 def _warped(plane: Plane, transform: Transform) -> tuple[Plane, NDArray[np.bool_]]:
     """Return the plane under a transform, and where it reaches."""
     out = np.full_like(plane, np.nan)
-    size: tuple[int, int] = plane.shape  # type: ignore[assignment]
+    size: tuple[int, int] = plane.shape
     limits = (-np.inf, np.inf)
     warp_plane(plane, (0, 0), size, transform.matrix(), (0, 0), False, limits, out)
     seen = np.isfinite(out)
@@ -243,7 +259,7 @@ def _equations(fixed: Plane, moving: Plane, transform: Transform, steps: _Steps)
     moved *= gain
     difference = np.where(seen, fixed - moved, np.float32(0))
     spread = np.float32(1.4826 * _HUBER * np.median(np.abs(difference[::3, ::3]))) or np.float32(1)
-    weight = spread / np.maximum(np.abs(difference), spread)
+    weight = (spread / np.maximum(np.abs(difference), spread)).astype(np.float32)
     inner = seen if seen.all() else ndimage.binary_erosion(seen, iterations=2)
     weight = np.where(inner, weight, np.float32(0))
     weight[[0, -1]] = weight[:, [0, -1]] = 0
@@ -254,7 +270,7 @@ def _equations(fixed: Plane, moving: Plane, transform: Transform, steps: _Steps)
 
 def _refine(fixed: Plane, moving: Plane, start: Transform, freedom: Freedom) -> Transform:
     """Gauss-Newton at one level."""
-    shape: tuple[int, int] = fixed.shape  # type: ignore[assignment]
+    shape: tuple[int, int] = fixed.shape
     steps = _Steps(freedom, shape)
     transform = start
     for _ in range(_STEPS):
@@ -273,10 +289,10 @@ def _refine(fixed: Plane, moving: Plane, start: Transform, freedom: Freedom) -> 
 
 def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) -> Fit:
     """Fit each half of the blocks alone, and see what it does to the other half."""
-    shape: tuple[int, int] = fixed.shape  # type: ignore[assignment]
+    shape: tuple[int, int] = fixed.shape
     steps = _Steps(freedom, shape)
     equations = _equations(fixed, moving, transform, steps)
-    row, column = ((np.arange(n) * min(_BLOCKS, n // 8 or 1)) // n for n in shape)
+    row, column = ((np.arange(n) * min(_BLOCKS, n // _BLOCK or 1)) // n for n in shape)
     odd = (row[:, None] + column[None]) % 2 == 1
     columns = int(column[-1]) + 1
     block = row[:, None] * columns + column[None]
@@ -299,7 +315,7 @@ def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) 
 
 
 def _errors(equations: _Equations, block: NDArray[np.int64]) -> tuple[float, float]:
-    """Standard errors from how blocks disagree: pixels of a block are not independent."""
+    """Return standard errors from how blocks disagree: pixels of a block are not independent."""
     left = equations.curvature()
     if left is None:
         return inf, inf

@@ -10,17 +10,17 @@ from __future__ import annotations
 import cmath
 from dataclasses import dataclass
 from math import ceil, degrees, floor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
-__all__ = ["IDENTITY", "Transform", "common_area"]
+__all__ = ["IDENTITY", "AlignMode", "Freedom", "Transform", "common_area"]
 
+Freedom = Literal["translation", "similarity"]
+AlignMode = Literal["none", "translation", "similarity"]
 Size = tuple[int, int]
 
 

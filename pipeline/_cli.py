@@ -97,6 +97,12 @@ def fuse(
         str | None,
         typer.Option(metavar="NAME_OR_INDEX", help="Channel that decides depth for all."),
     ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODE", help="Undo drift: none (default), translation, similarity (also scale)."
+        ),
+    ] = None,
     z_step: Annotated[
         float | None, typer.Option(metavar="UM", help="µm between planes, if not in the file.")
     ] = None,
@@ -110,7 +116,10 @@ def fuse(
         int | None, typer.Option(metavar="PX", help="Edge of a tile (default: by --memory).")
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="For the whole process (default: 680MB).")
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="For the whole process (default: 680MB; 1GB for two passes)."
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads (default: all cores).")] = None,
     config: Annotated[
@@ -132,6 +141,7 @@ def fuse(
         "input": source,
         "output": output,
         "channel": channel,
+        "align": align,
         "z_step": z_step,
         "pixel_size": pixel_size,
         "series": series,

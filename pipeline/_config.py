@@ -20,8 +20,8 @@ from pydantic import (
     ValidationError,
 )
 
+from zfuse.pipeline._align_transform import AlignMode  # noqa: TC001 (pydantic)
 from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._plan import DEFAULT_MEMORY
 from zfuse.pipeline._validation import one_line
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method
 
@@ -65,12 +65,15 @@ class RunConfig(BaseModel):
     channel: int | str | None = Field(
         None, description="channel that decides for all: name, or index from 0; default: all decide"
     )
+    align: AlignMode = Field(
+        "none", description="undo drift: none, translation, or similarity (also scale and angle)"
+    )
     series: int | None = Field(None, ge=0, description="image of a collection; default: all")
     z_step: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm between planes")
     pixel_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm a pixel")
     tile: int | None = Field(None, gt=0, description="edge of a tile in px; default: by memory")
-    memory: Annotated[int, BeforeValidator(_bytes)] = Field(
-        DEFAULT_MEMORY, gt=0, description="bytes for the whole process"
+    memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
+        None, gt=0, description="bytes for the whole process; default: 680 MB, two passes 1 GB"
     )
     workers: int | None = Field(None, ge=1, description="threads; default: all cores")
     overwrite: bool = Field(False, description="replace an output that exists")

@@ -80,6 +80,10 @@ class ConsoleProgress(RunProgress):
         """Move the bar."""
         self._bar.advance(self._task, voxels)
 
+    def note(self, line: str) -> None:
+        """Print one line above the bar."""
+        _ERRORS.print(line, markup=False)
+
     def warn(self, line: str) -> None:
         """Print one line above the bar."""
         say_warning(line)

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MEMORY", "TilePlan", "plan_tiles"]
 
-DEFAULT_MEMORY = 680_000_000
-"""Bytes for the whole process when nobody says otherwise: any laptop has them."""
+DEFAULT_MEMORY = (680_000_000, 1_000_000_000)
+"""Bytes for the whole process when nobody says otherwise, for methods of one and of two passes.
+
+Any laptop has them. The second is what tiles of 2048 px take; smaller ones decode too much twice.
+"""
 
 _PROCESS = 200_000_000  # interpreter, numba, zarr, Dask, before the first pixel (measured on Linux)
+_ALIGNING = 70_000_000  # more of that for scikit-image and SciPy, and planes made small
 _UNIT = 64  # tile edges are multiples of it, so that a shard divides into chunks
 _SMALLEST, _LARGEST = 512, 8192
 _BLOCKS = (8, 4, 2, 1)  # planes a block: the state goes through memory once a block
@@ -87,7 +91,13 @@ class TilePlan:
 
 
 def plan_tiles(
-    stack: Stack, method: Method, *, memory: int, workers: int, tile: int | None = None
+    stack: Stack,
+    method: Method,
+    *,
+    memory: int | None,
+    workers: int,
+    tile: int | None = None,
+    spare: int = 0,
 ) -> TilePlan:
     """Choose tile, block and strips so that a run stays within its memory.
 
@@ -98,11 +108,13 @@ def plan_tiles(
     method
         How: its halo, alignment and bytes a pixel count.
     memory
-        Bytes for the whole process.
+        Bytes for the whole process; None: `DEFAULT_MEMORY`.
     workers
         Threads that fold.
     tile
         Edge of a tile in pixels; by default the largest that fits.
+    spare
+        Planes of a tile that the reader needs beside what it fills.
 
     Raises
     ------
@@ -122,14 +134,16 @@ def plan_tiles(
     blocks = sorted({min(planes, ceil(n / chunk_z) * chunk_z) for n in _BLOCKS}, reverse=True)
     edges = [tile] if tile else _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
 
-    budget = memory - _PROCESS
+    process = _PROCESS + (_ALIGNING if spare else 0)
+    memory = memory or DEFAULT_MEMORY[method.passes - 1]
+    budget = memory - process
     for edge in edges:
         rows = min(edge, height)
         strips = max(1, min(workers, rows // max(_STRIP_ROWS, 3 * method.halo)))
         in_flight = min(ceil(workers / strips), times * ceil(height / edge) * ceil(width / edge))
         need = _need(method, edge, strips, stack)
         for block in blocks:
-            bytes_a_tile = need + _buffers(method, edge, block, stack)
+            bytes_a_tile = need + _buffers(method, edge, block, stack, spare)
             if in_flight * bytes_a_tile <= budget or (edge == edges[-1] and bytes_a_tile <= budget):
                 flying = min(in_flight, max(1, int(budget // bytes_a_tile)))
                 return TilePlan(
@@ -137,8 +151,8 @@ def plan_tiles(
                 )
     needed = (
         _need(method, edges[-1], 1, stack)
-        + _buffers(method, edges[-1], blocks[-1], stack)
-        + _PROCESS
+        + _buffers(method, edges[-1], blocks[-1], stack, spare)
+        + process
     )
     raise ZfuseError(
         f"--memory {memory / 1e6:.0f}MB is too little: a tile of {edges[-1]} px with {channels} "
@@ -157,12 +171,20 @@ def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
     )
 
 
-def _buffers(method: Method, edge: int, block: int, stack: Stack) -> int:
+def _buffers(method: Method, edge: int, block: int, stack: Stack, spare: int) -> int:
     """Bytes of the two buffers that blocks are read into: one is folded while one is read."""
     _, channels, planes, height, width = stack.shape
     h, w = min(edge + 2 * method.halo, height), min(edge + 2 * method.halo, width)
     count = 1 if block >= planes else 2
-    return count * block * channels * h * w * stack.dtype.itemsize
+    # A chunk that a tile needs in part is decoded whole beside the buffer.
+    border = 0
+    if h < height or w < width:
+        _, rows, columns = stack.reader.chunk
+        border = (
+            2 * block * (ceil(h / rows) * columns + ceil(w / columns) * rows) * min(rows, columns)
+        )
+    pixels = (count * block + spare) * h * w + border
+    return pixels * channels * stack.dtype.itemsize
 
 
 def _edges(chunk: int, unit: int, image: int) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from zfuse.pipeline._cores import cores
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._fold import Cancelled, fold_tile
 from zfuse.pipeline._fused import Fused
-from zfuse.pipeline._plan import DEFAULT_MEMORY, TilePlan, plan_tiles
+from zfuse.pipeline._memory import release_free_memory
+from zfuse.pipeline._plan import TilePlan, plan_tiles
 from zfuse.pipeline._sample import Sample
 from zfuse.pipeline._validation import nearest
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method, warm_up
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from zfuse.pipeline._align import Aligned
+    from zfuse.pipeline._align_transform import AlignMode
     from zfuse.pipeline._config import RunConfig
     from zfuse.pipeline._region import Region
     from zfuse.pipeline._stack import Stack
@@ -36,6 +39,7 @@ __all__ = [
     "Job",
     "Progress",
     "RunSummary",
+    "align_job",
     "cores",
     "fuse",
     "make_job",
@@ -43,6 +47,9 @@ __all__ = [
     "run",
     "run_jobs",
 ]
+
+
+_SPARE = 2  # planes that aligned reading needs: the plane as it is, and the reference plane
 
 
 class Progress:
@@ -53,6 +60,9 @@ class Progress:
 
     def advance(self, voxels: int) -> None:
         """Tell that so many more are done. Called from worker threads, one at a time."""
+
+    def note(self, line: str) -> None:
+        """Show one line about what was found."""
 
     def warn(self, line: str) -> None:
         """Show one line about an assumption or a doubt."""
@@ -66,6 +76,7 @@ class Job:
     method: Method
     plan: TilePlan
     channel: int | None
+    aligned: Aligned | None = None
 
     @property
     def voxels(self) -> int:
@@ -77,6 +88,8 @@ class Job:
         import zfuse
 
         channels = self.stack.channels
+        record = self.aligned.record if self.aligned else {"align": "none"}
+        copied = "resampled" if record.get("resampled") else "copied"
         return {
             "version": zfuse.__version__,
             "method": self.method.model_dump(mode="json"),
@@ -84,7 +97,8 @@ class Job:
             "planes": self.stack.shape[2],
             "decision_channel": None if self.channel is None else channels[self.channel].name,
             "z_step_um": self.stack.z_step,
-            "pixels": "copied" if self.method.copies_pixels else "blended",
+            "pixels": copied if self.method.copies_pixels else "blended",
+            "alignment": record,
         }
 
 
@@ -136,6 +150,7 @@ def open_jobs(config: RunConfig) -> list[Job]:
                 memory=config.memory,
                 workers=config.workers,
                 tile=config.tile,
+                align=config.align,
             )
         )
     if len(jobs) > 1:  # one sink serves one tile edge: images of a collection share the smallest
@@ -149,6 +164,7 @@ def open_jobs(config: RunConfig) -> list[Job]:
                 memory=config.memory,
                 workers=config.workers,
                 tile=edge,
+                align=config.align,
             )
             for job in jobs
         ]
@@ -160,11 +176,12 @@ def make_job(
     method: Method,
     *,
     channel: int | str | None = None,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | None = None,
     workers: int | None = None,
     tile: int | None = None,
+    align: AlignMode = "none",
 ) -> Job:
-    """Plan one stack.
+    """Plan one stack; `align_job` comes afterwards.
 
     Raises
     ------
@@ -177,8 +194,25 @@ def make_job(
             f"{stack.name} has {stack.shape[2]} planes; method {method.name!r} counts up to "
             f"{method.max_planes}: split the stack"
         )
-    plan = plan_tiles(stack, method, memory=memory, workers=workers or cores(), tile=tile)
+    plan = plan_tiles(
+        stack, method, memory=memory, workers=workers or cores(), tile=tile,
+        spare=0 if align == "none" else _SPARE,
+    )  # fmt: skip
     return Job(stack, method, plan, _channel_index(stack, channel))
+
+
+def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
+    """Find how the planes of a job lie on each other, and read them so from now on."""
+    if align == "none" or job.stack.shape[2] == 1:
+        return job
+    from zfuse.pipeline._align import align_stack
+
+    begun = time.perf_counter()
+    aligned = align_stack(job.stack, align, job.channel)
+    progress.note(f"{job.stack.name}: {aligned.summary} ({time.perf_counter() - begun:.1f} s)")
+    for line in aligned.doubts:
+        progress.warn(f"{job.stack.name}: {line}")
+    return replace(job, stack=aligned.stack, aligned=aligned)
 
 
 def _channel_index(stack: Stack, channel: int | str | None) -> int | None:
@@ -230,6 +264,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
                 progress.warn(line if name in line else f"{name}: {line}")
             if job.stack.shape[2] == 1:
                 progress.warn(f"{name}: the one plane is copied, its confidence is 0")
+        jobs = [align_job(job, config.align, progress) for job in jobs]
         output = open_output(
             config.output,
             [job.stack for job in jobs],
@@ -287,7 +322,11 @@ def run_jobs(
                 job.stack.reader, t, tile, job.plan, job.method, calibration, pool,
                 cancel=cancel, advance=advance,
             )  # fmt: skip
+            if job.aligned and job.aligned.reader:
+                fused = job.aligned.reader.mark(t, tile, fused)
             write(t, tile.core[0].start, tile.core[1].start, fused)
+            del fused
+            release_free_memory()
         except BaseException:
             cancel.set()
             raise
@@ -316,6 +355,7 @@ def fuse(
     method: str | dict[str, Any] | Method = DEFAULT_METHOD,
     *,
     channel: int | str | None = None,
+    align: AlignMode = "none",
     tile: int | None = None,
     memory: int | None = None,
     workers: int | None = None,
@@ -330,6 +370,9 @@ def fuse(
         Name of a method, or its name and settings, e.g. ``{"name": "select", "window": 13}``.
     channel
         Channel that decides for all of them: its index or name. By default all decide together.
+    align
+        Undo drift of the planes: ``"none"``, ``"translation"``, or ``"similarity"``: also scale
+        and angle.
     tile
         Edge of a tile in pixels; the result does not depend on it.
     memory
@@ -364,8 +407,10 @@ def fuse(
         raise ZfuseError(f"{opened.shape[0]} time points; fuse them one by one, or use zfuse.run")
     chosen = make_method(method)
     job = make_job(
-        opened, chosen, channel=channel, memory=memory or 10**12, workers=workers, tile=tile
-    )
+        opened, chosen, channel=channel, memory=memory or 10**12, workers=workers, tile=tile,
+        align=align,
+    )  # fmt: skip
+    job = align_job(job, align, Progress())
     _, channels, _, height, width = opened.shape
     image = np.empty((channels, height, width), opened.dtype)
     depth, confidence = np.empty((height, width), np.float32), np.empty((height, width), np.float32)

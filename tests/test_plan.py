@@ -44,7 +44,7 @@ def stack_of(**reader: Any) -> Stack:
 
 def planned(name: str = "select", **more: Any) -> TilePlan:
     reader = {key: more.pop(key) for key in ("shape", "dtype", "chunk") if key in more}
-    settings = {"memory": DEFAULT_MEMORY, "workers": 2} | more
+    settings = {"memory": DEFAULT_MEMORY[0], "workers": 2} | more
     return plan_tiles(stack_of(**reader), make_method(name), **settings)
 
 
@@ -89,7 +89,7 @@ def test_a_plan_does_not_depend_on_planes_or_image_size(name: str) -> None:
 
 
 @every_method
-@pytest.mark.parametrize("memory", [400_000_000, DEFAULT_MEMORY, 4_000_000_000])
+@pytest.mark.parametrize("memory", [400_000_000, DEFAULT_MEMORY[0], 4_000_000_000])
 @pytest.mark.parametrize("workers", [1, 2, 16])
 def test_states_and_buffers_fit_the_memory(name: str, memory: int, workers: int) -> None:
     method = make_method(name)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NOISE_GAIN", "CameraNoise", "FocusResponse", "estimate_noise", "estimate_response"]
 
-NOISE_GAIN = (0.8898, 0.05275, 0.009917, 0.002407, 0.00086)
-"""Variance of white noise of variance 1 in the bands of a Laplacian pyramid, and in its rest."""
+NOISE_GAIN = (0.8898, 0.05275, 0.009917, 0.002407)
+"""Variance of white noise of variance 1 in the bands of a Laplacian pyramid (measured)."""
 
 _BLOCK = 8
 _QUIET = 0.1  # of blocks of equal brightness: the least textured ones show the noise
