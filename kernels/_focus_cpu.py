@@ -246,6 +246,13 @@ def _to_float(total, score):
 
 
 @jit
+def _to_inverse(score):
+    """Turn most into least: a decreasing function whose sums and ratios stay well in float32."""
+    for x in range(score.size):
+        score[x] = float32(1e6) / (score[x] + float32(1))
+
+
+@jit
 def _to_variance(sum_of_squares, total, rows, x0, width, radius, score):
     for x in range(score.size):
         columns = min(x0 + x + radius + 1, width) - max(x0 + x - radius, 0)
@@ -296,8 +303,8 @@ def _update_pixels(won, row, image):
 
 @jit
 def _fold_rows(
-    signal, pixels, top, left, z, measure, window, marked, best, previous, total, before, after,
-    index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
+    signal, pixels, top, left, z, measure, least, window, marked, best, previous, total, before,
+    after, index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
     parts, score, won,
 ):  # fmt: skip
     """Do the work of `fold_focus` in the scratch arrays that it allocated."""
@@ -354,6 +361,8 @@ def _fold_rows(
                     _to_variance(sum_1, sum_2, rows, x0, width, radius, s)
                 else:
                     _to_float(sum_1, s)
+                if least:
+                    _to_inverse(s)
                 if marked[p]:
                     _reject_not_finite(signal[p, y, x0:x1], s)
                 _update_best(s, best_row, total_row, w)
@@ -371,6 +380,7 @@ def fold_focus(
     left: int,
     z: int,
     measure: int,
+    least: bool,
     window: int,
     accumulate: NDArray[np.signedinteger],
     marked: NDArray[np.bool_],
@@ -397,6 +407,8 @@ def fold_focus(
         Index of the block's first plane; blocks come in ascending z without gaps.
     measure : int
         A value of `MEASURES`.
+    least : bool
+        Look for the plane of least contrast instead of most.
     window : int
         Odd side of the square window in pixels. The window ends at the image's edge.
     accumulate : (0,) int32 or int64
@@ -431,8 +443,8 @@ def fold_focus(
     score = np.empty(BLOCK_WIDTH, np.float32)
     won = np.empty(BLOCK_WIDTH, np.bool_)
     _fold_rows(
-        signal, pixels, top, left, z, measure, window, marked, best, previous, total, before, after,
-        index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
+        signal, pixels, top, left, z, measure, least, window, marked, best, previous, total, before,
+        after, index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
         parts, score, won,
     )  # fmt: skip
 

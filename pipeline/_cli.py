@@ -303,6 +303,23 @@ _NOT_SIMULATED = ("output", "specimen", "overwrite")
 
 
 @app.command()
+def render(
+    fused: Annotated[str, typer.Argument(help="OME-Zarr output of `zfuse fuse`.")],
+    output: Annotated[Path, typer.Argument(metavar="PICTURE.png")],
+    exaggerate: Annotated[float, typer.Option(help="Factor on the height.")] = 1.0,
+    tilt: Annotated[float, typer.Option(min=0, max=80, help="Degrees from straight above.")] = 45.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a picture that exists.")
+    ] = False,
+) -> None:
+    """Draw the fused image as a 3-D relief, seen at a slant."""
+    from zfuse.pipeline._render import render_relief
+
+    path = render_relief(fused, output, exaggerate=exaggerate, tilt=tilt, overwrite=overwrite)
+    typer.echo(f"wrote {path}")
+
+
+@app.command()
 def evaluate(
     fused: Annotated[str, typer.Argument(help="Output of `zfuse fuse`, or any image.")],
     truth: Annotated[

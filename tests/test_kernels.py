@@ -20,7 +20,7 @@ from zfuse.kernels import (
 )
 
 
-def run_focus(signal, measure, window, block=None, core=None, pixels=None):
+def run_focus(signal, measure, window, block=None, core=None, pixels=None, least=False):
     """Fold a (Z, Y, X) signal; the core is a pair of slices."""
     planes, height, width = signal.shape
     ys, xs = core or (slice(0, height), slice(0, width))
@@ -33,8 +33,8 @@ def run_focus(signal, measure, window, block=None, core=None, pixels=None):
         part = slice(z, z + (block or planes))
         s = np.ascontiguousarray(signal[part])
         fold_focus(
-            s, np.ascontiguousarray(pixels[part]), ys.start, xs.start, z, MEASURES[measure], window,
-            np.empty(0, accumulator(measure)), (s == NOT_FINITE).any((1, 2)),
+            s, np.ascontiguousarray(pixels[part]), ys.start, xs.start, z, MEASURES[measure], least,
+            window, np.empty(0, accumulator(measure)), (s == NOT_FINITE).any((1, 2)),
             best, previous, total, before, after, index, image,
         )  # fmt: skip
     depth, confidence = np.empty(shape, "f4"), np.empty(shape, "f4")
@@ -93,6 +93,16 @@ def test_pixels_that_are_not_finite_never_win():
     assert (index[10:14, 10:14] == 1).all()
     assert index[15, 15] == 0
     assert confidence[15, 15] == 0
+
+
+@pytest.mark.parametrize("measure", sorted(MEASURES))
+def test_least_contrast_is_the_slow_twins_minimum(measure):
+    signal = np.random.default_rng(0).integers(0, 65536, (5, 30, 31)).astype("u2")
+    _, index, _, confidence = run_focus(signal, measure, 5, least=True)
+    scores = np.stack([naive.score(measure, plane, 5) for plane in signal]).astype("f4")
+    expected = (np.float32(1e6) / (scores + np.float32(1))).argmax(0)
+    np.testing.assert_array_equal(index, expected)
+    assert (confidence >= 0).all()
 
 
 def test_mix_signal_rounds_clips_and_marks():

@@ -59,6 +59,8 @@ class FocusPeak:
         Channels whose pixels are copied from the winner (0: none), and their dtype.
     smooth
         How often the signal is smoothed by [1 2 1]/4 in both directions before focus is measured.
+    least
+        Look for the plane of least contrast.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class FocusPeak:
         dtype: np.dtype[Any],
         *,
         smooth: int = 0,
+        least: bool = False,
     ) -> None:
         shape = region.shape
         self._region = region
         self._signal = signal
         self._measure = MEASURES[measure]
+        self._least = least
         self.window = window
         self._smooth = smooth
         self._accumulate = np.empty(0, accumulator(measure))
@@ -129,7 +133,8 @@ class FocusPeak:
         """Fold the decision signal (n, Y, X) and the pixels (n, C, Y, X) that are copied."""
         top, left = self._region.offset
         fold_focus(
-            signal, pixels, top, left, z, self._measure, self.window, self._accumulate, marked,
+            signal, pixels, top, left, z, self._measure, self._least, self.window,
+            self._accumulate, marked,
             self.best, self._previous, self._total, self._before, self._after, self.index,
             self.image,
         )  # fmt: skip

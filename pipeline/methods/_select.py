@@ -45,6 +45,9 @@ class Select(Method):
     measure: Measure = Field("sml", description="focus measure")
     window: int = Field(9, ge=1, le=45, description="side of the window in pixels, odd")
 
+    contrast: Literal["most", "least"] = Field(
+        "most", description="least: thin phase objects, which nearly vanish in focus"
+    )
     smooth: int = Field(
         0, ge=0, le=4, description="passes of smoothing before focus is measured: calms noise"
     )
@@ -78,7 +81,14 @@ class Select(Method):
     ) -> FocusPeak:
         """Allocate the running peak."""
         return FocusPeak(
-            region, calibration, self.measure, self.window, channels, dtype, smooth=self.smooth
+            region,
+            calibration,
+            self.measure,
+            self.window,
+            channels,
+            dtype,
+            smooth=self.smooth,
+            least=self.contrast == "least",
         )
 
     def add(self, state: FocusPeak, planes: NDArray[Any], z: int) -> None:
