@@ -121,7 +121,7 @@ def renew(page: Path, blocks: dict[str, str]) -> None:
         if begin not in text:
             sys.exit(f"{page} has no {begin}: add it and {end} where the table belongs")
         before, rest = text.split(begin, 1)
-        text = f"{before}{begin}\n{block}\n{end}{rest.split(end, 1)[1]}"
+        text = f"{before}{begin}\n\n{block}\n\n{end}{rest.split(end, 1)[1]}"
     page.write_text(text, encoding="utf-8")
 
 

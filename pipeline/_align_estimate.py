@@ -40,7 +40,7 @@ SURE = 4.0
 """Standard errors beyond which planes became more alike by more than chance."""
 
 _COARSEST = 48  # px: the shorter edge of the coarsest level
-_FINE, _COARSE = 1.2, 3.0  # px: standard deviations of the two Gaussians of the band
+_FINE, _COARSE = 1.2, 2.0  # px: standard deviations of the two Gaussians of the band
 _WINDOW = 8.0  # px: standard deviation of the window of the local contrast
 _STEPS = 12
 _ENOUGH = 0.003  # px: a step that moves no corner farther is the last
@@ -307,6 +307,9 @@ def _tried(fixed: Plane, moving: Plane, transform: Transform, freedom: Freedom) 
         others = np.zeros(before.shape, np.bool_)
         others[block[~half]] = True
         gains[others] = (after - before)[others]
+    # What a block holds decides what it counts: most of a sparse image is empty.
+    energy = np.bincount(block.ravel(), (fixed * fixed).ravel())
+    gains *= energy / energy.mean()
     gains = gains[np.isfinite(gains)]
     if len(gains) < _LEAST_BLOCKS:
         return Fit(IDENTITY)

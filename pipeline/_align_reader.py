@@ -154,7 +154,7 @@ class AlignedReader(BaseReader):
             low, high = min(places), max(places)
             # where rounding errors decide, rather fill in vain
             inside &= low >= 1e-6 - 0.5 and high < length - 0.5 - 1e-6
-            start = max(floor(low) - 1, 0)
+            start = max(floor(low) - WARP_REACH - 1, 0)
             stop = min(ceil(high) + WARP_REACH + 2, length)
             if start >= stop:
                 return None, False

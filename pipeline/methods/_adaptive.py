@@ -42,7 +42,6 @@ from zfuse.kernels import (
 from zfuse.pipeline._fused import Fused
 from zfuse.pipeline._region import Region
 from zfuse.pipeline.methods._depth_search import (
-    FINE_WINDOW,
     SEARCH_BYTES,
     SEARCH_REACH,
     SURE,
@@ -79,7 +78,7 @@ _NARROW = 0.42  # planes of width; a wrong depth would sharpen what is sharp
 _SPARSE = 0.6  # planes: below, neighbours share less than 1/4 of their contrast
 _SHRINK_RADIUS = 3
 _SHRINK_SHARE = 0.5  # 0.6 / 1.2, best on the simulated stacks
-_CENTROID_REACH = 5
+_CENTROID_REACH, _CENTROID_WINDOW = 5, 7
 _NOISE_PEAK = 2.0  # significance that the highest of many planes reaches in noise alone
 _NO_HOLES = np.empty((0, 0), np.float32)
 
@@ -123,7 +122,7 @@ class Adaptive(Method):
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Peaks at five scales; after them sums of the bands, depth at all levels, one plane."""
         first = SEARCH_BYTES
-        second = 4 / 3 * 4 * (2 * channels + 4) + 40 + 16 * channels
+        second = 4 / 3 * 4 * (2 * channels + 4) + 40 + 24 * channels
         return max(first, second) + channels * itemsize
 
     def calibrate(self, sample: Sample) -> _Calibration:
@@ -276,6 +275,8 @@ class _State:
             self._quiet = quiet
             return
         self._square = [np.zeros(s, np.float32) for s in shapes]
+        self._low = np.full((self._channels, *shape), np.inf, np.float32)
+        self._high = np.full((self._channels, *shape), -np.inf, np.float32)
         self._depths = [self._depth]
         if self._levels:
             self._depths.append(np.ascontiguousarray(self._depth[::2, ::2]))
@@ -292,7 +293,7 @@ class _State:
         signal, _ = self._decide(planes)
         top, left = self._wide.offset
         fold_centroid(
-            signal, top, left, z, MEASURES["sml"], FINE_WINDOW, np.empty(0, accumulator("sml")),
+            signal, top, left, z, MEASURES["sml"], _CENTROID_WINDOW, np.empty(0, accumulator("sml")),
             self._peak, self._reach, self._mass, self._moment, self._floor,
         )  # fmt: skip
         height, width = self._wide.shape
@@ -307,7 +308,14 @@ class _State:
                     self._total[0], self._norm[0],
                 )  # fmt: skip
             else:
+                self._widen(here, gaps)
                 self._add_bands(here, gaps, z + i)
+
+    def _widen(self, plane: Plane, holes: Plane) -> None:
+        """Keep the lowest and the highest pixel of all planes."""
+        known = plane if holes.size == 0 else np.where(holes > 0, np.float32(np.nan), plane)
+        np.fmin(self._low, known, out=self._low)
+        np.fmax(self._high, known, out=self._high)
 
     def _add_bands(self, fine: Plane, holes: Plane, z: int) -> None:
         for level in range(self._levels + 1):
@@ -356,7 +364,23 @@ class _State:
                 )
                 band[c] += expanded
             image = band
+        if not self._c.sparse:
+            self._hold_within_planes(image)
         return self._floats.to_dtype(self._padded(image))
+
+    def _hold_within_planes(self, image: Plane) -> None:
+        """Hold each value within the planes' range at its pixel, give or take the noise.
+
+        Bands of different planes can add up to what no plane shows: a dark ring, a black patch.
+        """
+        for plane, low, high, noise in zip(
+            image, self._low, self._high, self._c.noise, strict=True
+        ):
+            for limit, sign, hold in ((low, -1, np.maximum), (high, 1, np.minimum)):
+                known = np.where(np.isfinite(limit), limit, plane)
+                variance = np.float32(noise.gain) * known + np.float32(noise.floor)
+                spread = np.sqrt(np.maximum(variance, 0), dtype=np.float32)
+                hold(plane, known + np.float32(sign) * spread, out=plane)
 
     def _padded(self, image: Plane) -> Plane:
         """Put the wide core back into the window, which is what `FloatPlanes` cuts from."""

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SEARCH_BYTES", "SEARCH_REACH", "SURE", "DepthSearch"]
 
-FINE_WINDOW = 7
+_FINE_WINDOW = 5
 _COARSE_WINDOWS = (3, 5, 9, 17)  # of half-size pixels
 _STRENGTH = 1  # the window whose score tells strong detail from weak
 SEARCH_REACH = 32  # pixels: the widest window and the reduction before it need 2 · 9 + 3
 SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 8
 SURE = 3.0
 """Significance from which a peak is believed."""
-_SURE_FINE, _SURE_REFINED = 3.0, 8.0
+_SURE_FINE, _SURE_REFINED = 2.0, 6.0
 _FINE_SPREAD, _COARSE_SPREAD = 0.6, 0.42  # measured on white noise: 1/σ of a window sum, per side
 
 
@@ -60,7 +60,7 @@ class DepthSearch:
             _halved(region.window),
         )
         dtype = np.dtype(np.uint8)
-        self.fine = FocusPeak(region, signal, "sml", FINE_WINDOW, 0, dtype)
+        self.fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype)
         self._coarse = [
             FocusPeak(half, signal, "laplacian-energy", window, 0, dtype)
             for window in _COARSE_WINDOWS
@@ -116,7 +116,7 @@ class DepthSearch:
         assert trust is not None
         depth, trust = self._expand(depth), self._expand(trust)
         here, stands_out = self.fine.finish()
-        sure = _significance(stands_out, _FINE_SPREAD * FINE_WINDOW)
+        sure = _significance(stands_out, _FINE_SPREAD * _FINE_WINDOW)
         self.fine_is_sure = sure > _SURE_REFINED
         better = sure > _SURE_FINE
         np.copyto(depth, here, where=better)
