@@ -137,7 +137,7 @@ def _open(fused: str | Path) -> tuple[NDArray[Any], NDArray[np.float32], float |
     import zarr
 
     try:
-        group = zarr.open_group(fused, mode="r")
+        group: Any = zarr.open_group(fused, mode="r")
         depth_group: Any = group["depth"]
         attributes: Any = group.attrs["ome"]
         unit: Any = depth_group.attrs["zfuse"]

@@ -112,7 +112,7 @@ class Adaptive(Method):
     @property
     def align(self) -> int:
         """A pixel of the coarsest level."""
-        return int(2**_LEVELS)
+        return 1 << _LEVELS
 
     @property
     def halo(self) -> int:
@@ -183,7 +183,7 @@ def _to_signal(decided: Plane, blend: Blend, steps: float) -> NDArray[Any]:
     if blend.signal.native:
         return decided.astype(np.uint8 if steps < 256 else np.uint16)
     rounded = np.rint(decided + np.float32(blend.signal.offset))
-    return np.clip(rounded, 0, steps).astype(np.int32)
+    return np.asarray(np.clip(rounded, 0, steps), np.int32)
 
 
 class _State:
@@ -215,7 +215,8 @@ class _State:
         """Return the block's decision signal (n, Y, X), and the holes of its planes."""
         blend = self._c.blend
         if blend.signal.native:  # no float in between: half the time of a pass went there
-            signal = np.array(planes[:, 0, *self._floats.window], order="C")  # ours to change
+            y, x = self._floats.window
+            signal = planes[:, 0, y, x].copy()  # ours to change
             self._mirror_frame(signal)
             return signal, [None] * len(planes)
         signal = np.empty((len(planes), *self._floats.shape), np.int32)
@@ -293,8 +294,9 @@ class _State:
         signal, _ = self._decide(planes)
         top, left = self._wide.offset
         fold_centroid(
-            signal, top, left, z, MEASURES["sml"], _CENTROID_WINDOW, np.empty(0, accumulator("sml")),
-            self._peak, self._reach, self._mass, self._moment, self._floor,
+            signal, top, left, z, MEASURES["sml"], _CENTROID_WINDOW,
+            np.empty(0, accumulator("sml")), self._peak, self._reach,
+            self._mass, self._moment, self._floor,
         )  # fmt: skip
         height, width = self._wide.shape
         cut = (slice(top, top + height), slice(left, left + width))
@@ -346,7 +348,7 @@ class _State:
     def rebuild(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core."""
         norms = [np.maximum(norm, np.float32(1e-6)) for norm in self._norm]
-        image = self._total[-1] / norms[-1]
+        image = np.asarray(self._total[-1] / norms[-1], np.float32)
         for level in range(self._levels - 1, -1, -1):
             noise_share = (
                 self._denoise
@@ -354,7 +356,7 @@ class _State:
                 * self._square[level]
                 / (norms[level] * norms[level])
             )
-            band = self._total[level] / norms[level]
+            band = np.asarray(self._total[level] / norms[level], np.float32)
             for c, noise in enumerate(self._c.noise):
                 expanded = np.zeros(band.shape[1:], np.float32)
                 add_expanded(expanded, image[c], expanded)
