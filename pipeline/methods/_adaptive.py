@@ -68,7 +68,7 @@ __all__ = ["Adaptive"]
 _LEVELS = 3  # a fourth changes nothing on the simulated stacks and doubles the halo
 # With s = 2^2, the coarsest band's pixel: rebuilding the core needs 3.5 s, shrinking 4 s more,
 # a coefficient sees 7 s. Together 58; depths spoken for by a neighbour (6 px) reach less.
-_PYRAMID_REACH = 8 * 2**_LEVELS
+_PYRAMID_REACH = 8 << _LEVELS
 _FRAME = 4  # px at the image's own edge that the decision mirrors instead of trusting
 _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is so much wider
 _DISTRUST = 0.03
