@@ -71,6 +71,16 @@ def _edge_sum(plane, top, left, a, b, first_row, last_row, first_column, last_co
 
 
 @jit
+def _faded(v, u, height, width, fade):
+    """Weight of a place: rises from 0 at the sides that fade to 1 where they don't matter."""
+    weight = 1.0
+    for side, distance in enumerate((v + 0.5, height - 0.5 - v, u + 0.5, width - 0.5 - u)):
+        if fade[side] > 0:
+            weight = min(weight, distance / fade[side])
+    return weight * weight * (3 - 2 * weight)
+
+
+@jit
 def warp_plane(
     plane: NDArray[Any],
     place: tuple[int, int],
@@ -79,6 +89,7 @@ def warp_plane(
     at: tuple[int, int],
     integer: bool,
     limits: tuple[float, float],
+    fade: tuple[float, float, float, float],
     out: NDArray[Any],
 ) -> None:
     """Resample a window of a plane; pixels that the plane does not reach are left alone.
@@ -100,10 +111,14 @@ def warp_plane(
         Round half up.
     limits : (2,) float
         Lowest and highest value of the result; NaN stays NaN.
-    out : (Y, X)
+    fade : (4,) float
+        Pixels from the plane's top, bottom, left and right over which it fades into what `out`
+        holds; 0 for a sharp edge.
+    out : (Y, X), changed
         Result.
     """
     height, width = image
+    fades = max(fade) > 0
     low, high = limits
     for i in range(out.shape[0]):
         y = float(at[0] + i)
@@ -114,19 +129,26 @@ def warp_plane(
             if not _seen(v, u, height, width):
                 continue
             row, column = np.floor(v), np.floor(u)
-            a = _WEIGHTS[int((v - row) * _PHASES + 0.5)]
-            b = _WEIGHTS[int((u - column) * _PHASES + 0.5)]
+            down = int((v - row) * _PHASES + 0.5)
+            right = int((u - column) * _PHASES + 0.5)
+            a, b = _WEIGHTS[down], _WEIGHTS[right]
             top = int(row) - REACH + 1 - place[0]
             left = int(column) - REACH + 1 - place[1]
             inside = top >= 0 and left >= 0
             inside = inside and top + _TAPS <= plane.shape[0] and left + _TAPS <= plane.shape[1]
-            if inside:
+            if down == 0 and right == 0:
+                value = float(plane[int(row) - place[0], int(column) - place[1]])
+            elif inside:
                 value = _inner_sum(plane, top, left, a, b)
             else:
                 value = _edge_sum(
                     plane, top, left, a, b,
                     -place[0], height - 1 - place[0], -place[1], width - 1 - place[1],
                 )  # fmt: skip
+            if fades:
+                weight = _faded(v, u, height, width, fade)
+                if weight < 1:
+                    value = weight * value + (1 - weight) * float(out[i, k])
             value = low if value < low else high if value > high else value
             out[i, k] = np.floor(value + 0.5) if integer else value
 

@@ -31,6 +31,7 @@ __all__ = ["Aligned", "align_stack"]
 _WORSE = -2.5  # standard errors: a step that makes planes less alike
 _VAGUE = 0.15  # px of a reduced plane: a step that is known no better must be sure
 _LEAST, _LEAST_A_PLANE = 0.15, 0.015  # px: what small errors of many steps may add up to
+_FADE = 32.0  # px: a plane that ends inside the image
 _WHOLE = 0.05  # px: so near to whole pixels a plane is copied
 
 
@@ -81,7 +82,9 @@ class Aligned:
     doubts: tuple[str, ...]
 
 
-def align_stack(stack: Stack, freedom: Freedom, channel: int | None = None) -> Aligned:
+def align_stack(
+    stack: Stack, freedom: Freedom, channel: int | None = None, *, copies: bool = False
+) -> Aligned:
     """Find how the planes of a stack lie on each other.
 
     Parameters
@@ -92,6 +95,8 @@ def align_stack(stack: Stack, freedom: Freedom, channel: int | None = None) -> A
         ``"translation"``, or ``"similarity"``: with scale and angle.
     channel
         Channel that is looked at; by default all together. All channels move alike.
+    copies
+        Pixels will be copied, so planes must not fade into each other.
 
     Returns
     -------
@@ -105,7 +110,9 @@ def align_stack(stack: Stack, freedom: Freedom, channel: int | None = None) -> A
     summary, doubts = _summary(motions), _doubts(motions)
     if not any(motion.moved for motion in motions):
         return Aligned(stack, None, record, summary, doubts)
-    reader = AlignedReader(stack.reader, [m.transforms for m in motions], reference)
+    reader = AlignedReader(
+        stack.reader, [m.transforms for m in motions], reference, 0.0 if copies else _FADE
+    )
     return Aligned(replace(stack, reader=reader), reader, record, summary, doubts)
 
 
@@ -121,7 +128,8 @@ def _motion(stack: Stack, freedom: Freedom, channel: int | None, t: int, referen
     steps = [fit.transform.regridded(reduction(stack)) if _holds(fit) else None for fit in fits]
     chain = _joined([step or IDENTITY for step in steps], reference)
     found = max(transform.reach(size) for transform in chain)
-    if found < _LEAST + _LEAST_A_PLANE * len(chain) or not _sure(fits):
+    lost = steps.count(None) > len(steps) / 2
+    if lost or found < _LEAST + _LEAST_A_PLANE * len(chain) or not _sure(fits):
         return Motion((IDENTITY,) * len(chain), (), 0.0, found)
     # the plane on the far side of a lost step is the one that is not placed
     kept = (z + 1 if z >= reference else z for z, step in enumerate(steps) if step is None)

@@ -48,6 +48,7 @@ _HUBER = 1.5  # standard deviations
 _BLOCKS, _BLOCK = 12, 24  # blocks along an edge at most, px at least: beyond that they are alike
 _LEAST_OVERLAP = 0.25
 _LEAST_BLOCKS = 8
+_NO_FADE = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _warped(plane: Plane, transform: Transform) -> tuple[Plane, NDArray[np.bool_
     out = np.full_like(plane, np.nan)
     size: tuple[int, int] = plane.shape
     limits = (-np.inf, np.inf)
-    warp_plane(plane, (0, 0), size, transform.matrix(), (0, 0), False, limits, out)
+    warp_plane(plane, (0, 0), size, transform.matrix(), (0, 0), False, limits, _NO_FADE, out)
     seen = np.isfinite(out)
     out[~seen] = 0
     return out, seen

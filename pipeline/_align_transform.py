@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IDENTITY", "AlignMode", "Freedom", "Transform", "common_area"]
+__all__ = ["IDENTITY", "AlignMode", "Freedom", "Transform", "bounds", "common_area"]
 
 Freedom = Literal["translation", "similarity"]
 AlignMode = Literal["none", "translation", "similarity"]
@@ -87,6 +87,18 @@ class Transform:
 IDENTITY = Transform()
 
 
+def bounds(transform: Transform, size: Size) -> tuple[float, float, float, float]:
+    """Return top, bottom, left and right of what a plane fills, inmost where sides are askew."""
+    height, width = size
+    back = transform.inverse()
+    # the area of a pixel belongs to the plane, not only its middle
+    nw, ne = back(complex(-0.5, -0.5)), back(complex(width - 0.5, -0.5))
+    sw, se = back(complex(-0.5, height - 0.5)), back(complex(width - 0.5, height - 0.5))
+    return (
+        max(nw.imag, ne.imag), min(sw.imag, se.imag), max(nw.real, sw.real), min(ne.real, se.real)
+    )  # fmt: skip
+
+
 def _centre(size: Size) -> complex:
     return complex(size[1] - 1, size[0] - 1) / 2
 
@@ -101,15 +113,11 @@ def common_area(transforms: list[Transform], size: Size) -> dict[str, list[int]]
     Angles are small: the rectangle between the inmost corners on each side. It is empty when start
     and stop are the same.
     """
-    height, width = size
-    top = left = -0.5  # the area of a pixel belongs to the plane, not only its middle
-    bottom, right = height - 0.5, width - 0.5
-    for transform in transforms:
-        back = transform.inverse()
-        nw, ne = back(complex(-0.5, -0.5)), back(complex(width - 0.5, -0.5))
-        sw, se = back(complex(-0.5, height - 0.5)), back(complex(width - 0.5, height - 0.5))
-        top, bottom = max(top, nw.imag, ne.imag), min(bottom, sw.imag, se.imag)
-        left, right = max(left, nw.real, sw.real), min(right, ne.real, se.real)
+    sides = [bounds(transform, size) for transform in (IDENTITY, *transforms)]
+    top, bottom, left, right = (
+        pick(values)
+        for pick, values in zip((max, min, max, min), zip(*sides, strict=True), strict=True)
+    )
     area = {}
     for axis, low, high in (("y", top, bottom), ("x", left, right)):
         # 1e-6: where rounding errors decide, leave the pixel out

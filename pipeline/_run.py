@@ -208,7 +208,7 @@ def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
     from zfuse.pipeline._align import align_stack
 
     begun = time.perf_counter()
-    aligned = align_stack(job.stack, align, job.channel)
+    aligned = align_stack(job.stack, align, job.channel, copies=job.method.copies_pixels)
     progress.note(f"{job.stack.name}: {aligned.summary} ({time.perf_counter() - begun:.1f} s)")
     for line in aligned.doubts:
         progress.warn(f"{job.stack.name}: {line}")

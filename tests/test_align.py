@@ -99,7 +99,7 @@ def test_whole_pixels_are_copied_bit_for_bit() -> None:
     field = np.kron(rng.integers(0, 4000, (100, 100)), np.ones((3, 3), int)).astype(np.uint16)
     shifts = [(4, -6), (2, -3), (0, 0), (-1, 2), (-3, 4)]
     planes = np.stack([field[30 - y : 230 - y, 30 - x : 240 - x] for y, x in shifts])
-    aligned = align_stack(from_array(planes), "similarity")
+    aligned = align_stack(from_array(planes), "similarity", copies=True)
     assert not aligned.record["resampled"]
     area = aligned.record["times"][0]["area_in_all_planes"]
     assert area == {"y": [3, 196], "x": [6, 206]}
@@ -118,7 +118,10 @@ def readers(draw: st.DrawFn) -> AlignedReader:
         shift = complex(*rng.normal(0, draw(st.sampled_from([0.2, 4.0, 60.0])), 2))
         whole = complex(round(shift.real), round(shift.imag))
         moved.append(Transform(factor, whole if draw(st.booleans()) else shift))
-    return AlignedReader(from_array(pixels).reader, [[moved[0], IDENTITY, moved[1]]], 1)
+    if pixels.dtype == np.float32:
+        pixels[rng.random(shape) < 0.001] = np.nan
+    fade = draw(st.sampled_from([0.0, 5.0, 32.0]))
+    return AlignedReader(from_array(pixels).reader, [[moved[0], IDENTITY, moved[1]]], 1, fade)
 
 
 @few

@@ -3,7 +3,7 @@
 Ours. Two passes over the planes, because the second one pays: once the depth is known and cleaned,
 every plane's weight in every band is known too, and the picture is the least-squares estimate from
 all planes instead of a choice among noisy ones. On the simulated stacks (600 to 3000 photons) it is
-2.4 dB above copying the pixel of the *true* depth (docs/quality.md).
+2.3 dB above copying the pixel of the *true* depth (docs/quality.md).
 
 First pass: `DepthSearch`. Second pass, for each band of a Laplacian pyramid (Burt & Adelson 1983)
 and each plane at distance d from the depth: the band's response to defocus is g(d), coefficients
