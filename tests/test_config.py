@@ -38,7 +38,7 @@ def test_sizes(size: str | int, count: int) -> None:
     [
         ({"memry": "1GB"}, "unknown key 'memry': did you mean 'memory'?"),
         ({"Memory": "1GB"}, "unknown key 'Memory': did you mean 'memory'?"),
-        ({"qqq": 1}, "unknown key 'qqq': choose from allow_missing, channel"),
+        ({"qqq": 1}, "unknown key 'qqq': choose from align, allow_missing"),
         ({"method": {"name": "select", "windw": 3}}, "'windw': did you mean 'window'?"),
         ({"method": {"name": "selct"}}, "unknown method 'selct': did you mean 'select'?"),
         ({"method": 7}, "7"),
