@@ -71,7 +71,9 @@ def fold_tile(
     channels, planes = reader.shape[1:3]
     blocks = [slice(z, min(z + plan.block, planes)) for z in range(0, planes, plan.block)]
     strips = plan.cut(tile)
-    states = [method.start(strip, channels, reader.dtype, calibration) for strip in strips]
+    started = [
+        pool.submit(method.start, strip, channels, reader.dtype, calibration) for strip in strips
+    ]
     rows, columns = tile.window
     shape = (plan.block, channels, rows.stop - rows.start, columns.stop - columns.start)
     buffers = [np.empty(shape, reader.dtype) for _ in range(2)]
@@ -89,6 +91,9 @@ def fold_tile(
     order = list(range(len(blocks))) * method.passes
     with ThreadPoolExecutor(1, thread_name_prefix="zfuse-read") as ahead:
         pending = ahead.submit(read, 0, 0)
+        wait_all(started)
+        states = [future.result() for future in started]
+        started.clear()
         for turn, n in enumerate(order):
             block = pending.result()
             if cancel.is_set():
@@ -103,7 +108,8 @@ def fold_tile(
             advance(voxels * (done + 1) // method.passes - voxels * done // method.passes)
     buffers.clear()
     del block, pending
-    return _assemble(tile, strips, states, method, pool)
+    image = np.empty((channels, *tile.shape), reader.dtype)
+    return _assemble(image, tile, strips, states, method, pool)
 
 
 def wait_all(futures: list[Future[Any]]) -> None:
@@ -114,24 +120,25 @@ def wait_all(futures: list[Future[Any]]) -> None:
 
 
 def _assemble(
-    tile: Region, strips: list[Region], states: list[Any], method: Method, pool: ThreadPoolExecutor
+    image: NDArray[Any],
+    tile: Region,
+    strips: list[Region],
+    states: list[Any],
+    method: Method,
+    pool: ThreadPoolExecutor,
 ) -> Fused:
     """Finish strips into the tile's arrays; each strip's state goes as soon as it is copied."""
     top = tile.core[0].start
     depth = np.empty(tile.shape, np.float32)
     confidence = np.empty(tile.shape, np.float32)
-    images: list[NDArray[Any]] = []
 
     def finish(strip: Region, state: Any) -> None:
         part = method.finish(state)
-        if not images:
-            images.append(np.empty((len(part.image), *tile.shape), part.image.dtype))
         at = slice(strip.core[0].start - top, strip.core[0].stop - top)
-        images[0][:, at], depth[at], confidence[at] = part.image, part.depth, part.confidence
+        image[:, at], depth[at], confidence[at] = part.image, part.depth, part.confidence
 
-    finish(strips[0], states.pop(0))
-    wait_all([pool.submit(finish, strip, states.pop(0)) for strip in strips[1:]])
-    return Fused(images[0], depth, confidence)
+    wait_all([pool.submit(finish, strip, states.pop(0)) for strip in strips])
+    return Fused(image, depth, confidence)
 
 
 class OrderedFold:

@@ -86,13 +86,16 @@ class FocusPeak:
         # One allocation: glibc keeps pieces below 32 MB in its heap when they are freed, and tile
         # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
         size = shape[0] * shape[1]
-        memory = np.zeros(9 * size, np.uint16)
+        # np.empty asks for huge pages, np.zeros does not: 20 against 3 GB/s to touch first.
+        memory = np.empty(9 * size, np.uint16)
+        memory[:] = 0
         floats = memory[: 6 * size].view(np.float32).reshape(3, *shape)
         shorts = memory[6 * size :].reshape(3, *shape)
         self.best, self._previous, self._total = floats
         self._before, self._after, self.index = shorts
         self.best[:] = -2
-        self.image = np.zeros((channels, *shape), dtype)
+        self.image = np.empty((channels, *shape), dtype)
+        self.image[...] = 0
         self.planes = 0
 
     def add(self, planes: NDArray[Any], z: int) -> None:
