@@ -31,6 +31,7 @@ Any laptop has them. The second is what tiles of 2048 px take; smaller ones deco
 """
 
 _PROCESS = 200_000_000  # interpreter, numba, zarr, Dask, before the first pixel (measured on Linux)
+_BETWEEN_TILES = 1.25  # several tiles: the decoder's share of chunks that borders cut (measured)
 _ALIGNING = 70_000_000  # more of that for scikit-image and SciPy, and planes made small
 _UNIT = 64  # tile edges are multiples of it, so that a shard divides into chunks
 _SMALLEST, _LARGEST = 512, 8192
@@ -138,21 +139,21 @@ def plan_tiles(
     memory = memory or DEFAULT_MEMORY[method.passes - 1]
     budget = memory - process
     for edge in edges:
+        share = _BETWEEN_TILES if edge < max(height, width) else 1
         rows = min(edge, height)
         strips = max(1, min(workers, rows // max(_STRIP_ROWS, 3 * method.halo)))
         in_flight = min(ceil(workers / strips), times * ceil(height / edge) * ceil(width / edge))
         need = _need(method, edge, strips, stack)
         for block in blocks:
-            bytes_a_tile = need + _buffers(method, edge, block, stack, spare)
+            bytes_a_tile = share * (need + _buffers(method, edge, block, stack, spare))
             if in_flight * bytes_a_tile <= budget or (edge == edges[-1] and bytes_a_tile <= budget):
                 flying = min(in_flight, max(1, int(budget // bytes_a_tile)))
                 return TilePlan(
                     (height, width), edge, method.halo, method.align, block, strips, flying, workers
                 )
-    needed = (
-        _need(method, edges[-1], 1, stack)
+    needed = process + share * (
+        _need(method, edges[-1], strips, stack)
         + _buffers(method, edges[-1], blocks[-1], stack, spare)
-        + process
     )
     raise ZfuseError(
         f"--memory {memory / 1e6:.0f}MB is too little: a tile of {edges[-1]} px with {channels} "

@@ -81,13 +81,14 @@ class Sample:
         columns = [np.empty((planes, channels, *s), self.stack.dtype) for s in shapes]
         _, chunk_rows, chunk_columns = self.stack.reader.chunk
         whole = 2 * chunk_rows > height and 2 * chunk_columns > width
+        if not whole:  # one read a patch: its chunks are decoded side by side
+            for column, (y, x) in zip(columns, cuts, strict=True):
+                self.stack.reader.read(self.t, slice(0, planes), y, x, out=column)
+            return columns
         for z in range(planes):
-            one = slice(z, z + 1)
-            if whole:
-                plane = self.stack.reader.read(self.t, one, slice(0, height), slice(0, width))
-                for column, (y, x) in zip(columns, cuts, strict=True):
-                    column[z] = plane[0, :, y, x]
-            else:
-                for column, (y, x) in zip(columns, cuts, strict=True):
-                    column[z] = self.stack.reader.read(self.t, one, y, x)[0]
+            plane = self.stack.reader.read(
+                self.t, slice(z, z + 1), slice(0, height), slice(0, width)
+            )
+            for column, (y, x) in zip(columns, cuts, strict=True):
+                column[z] = plane[0, :, y, x]
         return columns

@@ -32,7 +32,7 @@ __all__ = ["SEARCH_BYTES", "SEARCH_REACH", "SURE", "DepthSearch"]
 _FINE_WINDOW = 5
 _COARSE_WINDOWS = (3, 5, 9, 17)  # of half-size pixels
 _STRENGTH = 1  # the window whose score tells strong detail from weak
-SEARCH_REACH = 32  # pixels: the widest window and the reduction before it need 2 · 9 + 3
+SEARCH_REACH = 24  # pixels: the widest window and the reduction before it need 2 · 9 + 3
 SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 8
 SURE = 3.0
 """Significance from which a peak is believed."""
