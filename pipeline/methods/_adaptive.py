@@ -181,7 +181,7 @@ class Adaptive(Method):
 def _to_signal(decided: Plane, blend: Blend, steps: float) -> NDArray[Any]:
     """Round float planes of the decision signal to what the focus kernels take."""
     if blend.signal.native:
-        return decided.astype(np.uint8 if steps < 256 else np.uint16)
+        return decided.astype(np.int32)
     rounded = np.rint(decided + np.float32(blend.signal.offset))
     return np.asarray(np.clip(rounded, 0, steps), np.int32)
 
@@ -216,7 +216,7 @@ class _State:
         blend = self._c.blend
         if blend.signal.native:  # no float in between: half the time of a pass went there
             y, x = self._floats.window
-            signal = planes[:, 0, y, x].copy()  # ours to change
+            signal = planes[:, 0, y, x].astype(np.int32)  # ours to change, and one kernel for all
             self._mirror_frame(signal)
             return signal, [None] * len(planes)
         signal = np.empty((len(planes), *self._floats.shape), np.int32)

@@ -60,7 +60,7 @@ class DepthSearch:
             _halved(region.window),
         )
         dtype = np.dtype(np.uint8)
-        self.fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype)
+        self.fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)
         self._coarse = [
             FocusPeak(half, signal, "laplacian-energy", window, 0, dtype)
             for window in _COARSE_WINDOWS

@@ -61,6 +61,8 @@ class FocusPeak:
         How often the signal is smoothed by [1 2 1]/4 in both directions before focus is measured.
     least
         Look for the plane of least contrast.
+    wide_sums
+        Sum in 64 bits even where 32 are enough: one compiled kernel (5 s) less.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class FocusPeak:
         *,
         smooth: int = 0,
         least: bool = False,
+        wide_sums: bool = False,
     ) -> None:
         shape = region.shape
         self._region = region
@@ -82,7 +85,7 @@ class FocusPeak:
         self._least = least
         self.window = window
         self._smooth = smooth
-        self._accumulate = np.empty(0, accumulator(measure))
+        self._accumulate = np.empty(0, np.int64 if wide_sums else accumulator(measure))
         # One allocation: glibc keeps pieces below 32 MB in its heap when they are freed, and tile
         # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
         size = shape[0] * shape[1]
