@@ -20,9 +20,8 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import keep_strongest, log_energy, reduce_plane
-from zfuse.pipeline._fused import Fused
+from zfuse.pipeline.methods._blending import BlendingMethod
 from zfuse.pipeline.methods._floats import FILL_ALIGN, FILL_REACH, Blend, FloatPlanes, mix
-from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods._peak import (
     DEPTH_REACH,
     PEAK_BYTES,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
 
     Plane = NDArray[np.float32]
 
@@ -70,11 +68,9 @@ class Transform(ABC):
         """Undo `split`; may use `bands`."""
 
 
-class BandMethod(Method):
+class BandMethod(BlendingMethod):
     """A method that keeps the strongest coefficients of a transform."""
 
-    family: ClassVar[str] = "transform"
-    copies_pixels: ClassVar[bool] = False
     together: ClassVar[bool] = True
     """Whether all bands of a level decide together, or each for itself."""
 
@@ -125,10 +121,6 @@ class BandMethod(Method):
             + channels * itemsize
         )
 
-    def calibrate(self, sample: Sample) -> Blend:
-        """Choose the decision signal."""
-        return Blend.calibrate(sample)
-
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Blend
     ) -> _State:
@@ -137,17 +129,6 @@ class BandMethod(Method):
         floats = FloatPlanes(region, self.halo, dtype, calibration.fill, mirror, self.align)
         peak = depth_peak(region, calibration.signal, dtype)
         return _State(self, peak, floats, channels, calibration)
-
-    def add(self, state: _State, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes."""
-        state.peak.add(planes, z)
-        for plane in planes:
-            state.add_plane(plane)
-
-    def finish(self, state: _State) -> Fused:
-        """Rebuild the image from the kept bands."""
-        depth, confidence = state.peak.finish()
-        return Fused(state.rebuild(), depth, confidence)
 
 
 class _State:

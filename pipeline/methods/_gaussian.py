@@ -13,16 +13,15 @@ mean of the activity itself would let strong texture outvote the weak texture be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import ACTIVITY_GAIN, add_expanded, log_activity, reduce_plane
-from zfuse.pipeline._fused import Fused
+from zfuse.pipeline.methods._blending import BlendingMethod
 from zfuse.pipeline.methods._floats import FILL_ALIGN, FILL_REACH, Blend, FloatPlanes, mix, near
 from zfuse.pipeline.methods._laplacian import LaplacianTransform
-from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods._peak import DEPTH_REACH, PEAK_BYTES, depth_peak, signal_bytes
 from zfuse.pipeline.methods._weighted import WeightedMean
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
 
     Plane = NDArray[np.float32]
 
@@ -39,11 +37,8 @@ __all__ = ["Gaussian"]
 _ACTIVITY_REACH = 3
 
 
-class Gaussian(Method):
+class Gaussian(BlendingMethod):
     """Average planes scale by scale, weights from a Gaussian pyramid of the activity."""
-
-    family: ClassVar[str] = "transform"
-    copies_pixels: ClassVar[bool] = False
 
     name: Literal["gaussian"] = "gaussian"
     levels: int = Field(4, ge=1, le=8, description="levels; each doubles the scale")
@@ -77,26 +72,11 @@ class Gaussian(Method):
             + channels * itemsize
         )
 
-    def calibrate(self, sample: Sample) -> Blend:
-        """Choose the decision signal, estimate its noise."""
-        return Blend.calibrate(sample)
-
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Blend
     ) -> _State:
         """Allocate sums and peak."""
         return _State(self, region, channels, dtype, calibration)
-
-    def add(self, state: _State, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes."""
-        state.peak.add(planes, z)
-        for plane in planes:
-            state.add_plane(plane)
-
-    def finish(self, state: _State) -> Fused:
-        """Rebuild the image from the mean of every level."""
-        depth, confidence = state.peak.finish()
-        return Fused(state.rebuild(), depth, confidence)
 
 
 class _State:

@@ -15,7 +15,7 @@ than any of them. That, and not sharper choice, is what wins on noisy stacks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,9 +28,8 @@ from zfuse.kernels import (
     reduce_plane,
     subtract_expanded,
 )
-from zfuse.pipeline._fused import Fused
+from zfuse.pipeline.methods._blending import BlendingMethod
 from zfuse.pipeline.methods._floats import FILL_REACH, Blend, FloatPlanes, mix, near
-from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods._peak import DEPTH_REACH, PEAK_BYTES, depth_peak, signal_bytes
 from zfuse.pipeline.methods._weighted import WeightedMean
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
 
     Plane = NDArray[np.float32]
 
@@ -49,11 +47,8 @@ _ACTIVITY_REACH = 3
 _BASE_RADIUS = 2  # in pixels of the base
 
 
-class Guided(Method):
+class Guided(BlendingMethod):
     """Average planes with guided-filtered weights, detail and base apart."""
-
-    family: ClassVar[str] = "transform"
-    copies_pixels: ClassVar[bool] = False
 
     name: Literal["guided"] = "guided"
     strength: float = Field(
@@ -92,26 +87,11 @@ class Guided(Method):
             + channels * itemsize
         )
 
-    def calibrate(self, sample: Sample) -> Blend:
-        """Choose the decision signal, estimate its noise."""
-        return Blend.calibrate(sample)
-
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Blend
     ) -> _State:
         """Allocate sums and peak."""
         return _State(self, region, channels, dtype, calibration)
-
-    def add(self, state: _State, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes."""
-        state.peak.add(planes, z)
-        for plane in planes:
-            state.add_plane(plane)
-
-    def finish(self, state: _State) -> Fused:
-        """Join the means of base and detail."""
-        depth, confidence = state.peak.finish()
-        return Fused(state.rebuild(), depth, confidence)
 
 
 class _State:
