@@ -37,6 +37,7 @@ SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 8
 SURE = 3.0
 """Significance from which a peak is believed."""
 _SURE_FINE, _SURE_REFINED = 2.0, 6.0
+_NEAR = 2.0  # planes
 _FINE_SPREAD, _COARSE_SPREAD = 0.6, 0.42  # measured on white noise: 1/σ of a window sum, per side
 
 
@@ -118,7 +119,8 @@ class DepthSearch:
         here, stands_out = self.fine.finish()
         sure = _significance(stands_out, _FINE_SPREAD * _FINE_WINDOW)
         self.fine_is_sure = sure > _SURE_REFINED
-        better = sure > _SURE_FINE
+        # Among many planes noise makes a fine peak somewhere: far from the coarse one, be strict.
+        better = (sure > _SURE_FINE) & ((np.abs(here - depth) < _NEAR) | (sure > _SURE_REFINED))
         np.copyto(depth, here, where=better)
         np.copyto(trust, sure, where=better & (sure > trust))
         clean = np.empty_like(depth)
