@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 from simulated_set import copied_at_true_depth, simulated_set
 
+from zfuse.pipeline._align import align_stack
 from zfuse.pipeline._phantom import render_phantom
 from zfuse.pipeline.simulation import make_settings, simulate
 from zfuse.pipeline.sources import from_array, open_stacks
@@ -42,6 +43,8 @@ class Case:
     """What of the planes the truth covers."""
     radius: float = 0.0
     """Of the disc in the middle."""
+    published: NDArray[Any] | None = None
+    """What another program's authors show of these planes."""
 
     def stack(self) -> Stack:
         """Return the planes as zfuse takes them."""
@@ -139,10 +142,10 @@ def flat() -> Iterator[Case]:
         yield Case(name, planes.astype(np.uint16), inner=(slice(32, -32), slice(192, -32)))
 
 
-def mfi(data: Path) -> Iterator[Case]:
-    """Yield pairs 1 to 80 of MFI-WHU."""
+def mfi(data: Path, first: int = 1) -> Iterator[Case]:
+    """Yield pairs of MFI-WHU up to 80."""
     folder = data / "pairs" / "mfi_whu"
-    for number in range(1, 81):
+    for number in range(first, 81):
         pair = np.stack([_picture(folder / f"source_{k}" / f"{number}.jpg") for k in (1, 2)])
         yield Case(f"{number}", pair, _picture(folder / "full_clear" / f"{number}.jpg"))
 
@@ -170,15 +173,73 @@ def relief(data: Path) -> Iterator[Case]:
 
 def real(data: Path) -> Iterator[Case]:
     """Yield the real stacks; of several channels the first, RGB as it is."""
+    for name, stack in _real_stacks(data):
+        yield Case(name, _planes(stack))
+
+
+def orders(data: Path) -> Iterator[Case]:
+    """Yield a simulated stack of 16 planes and a real one of 11, to fuse in different orders."""
+    yield next(case for case in simulated() if case.name == "mixed-sparse")
+    yield from (replace(c, name=_short(c.name)) for c in middles(data, "reflected_pcb_tagarno"))
+
+
+def middles(data: Path, only: str = "") -> Iterator[Case]:
+    """Yield the middle of the real stacks: up to 512 px and 12 planes, aligned to each other."""
+    for name, stack in _real_stacks(data):
+        if only in name:
+            yield Case(name, _middle(stack))
+
+
+def claimed(data: Path, published: Path | None) -> Iterator[Case]:
+    """Yield real stacks and pairs for scores without a truth; pairs under one name for their mean.
+
+    Parameters
+    ----------
+    data
+        Pairs and stacks.
+    published
+        ``examples/pcb`` of github.com/PetteriAimonen/focus-stack: seven planes, and what
+        focus-stack made of them.
+    """
+    yield from middles(data)
+    if published is not None:
+        planes = np.stack([_picture(file) for file in sorted(published.glob("pcb_*.jpg"))])
+        fused = _inner(_picture(published / "expected.jpg"))
+        stack = Case("", planes).stack()
+        yield Case("focus-stack's example", _middle(stack), published=fused)
+    for name, pairs in (("MFI-WHU 71 to 80", mfi(data, 71)), ("Lytro 1 to 12", lytro(data))):
+        yield from (Case(name, pair.planes) for pair in pairs)
+
+
+def _real_stacks(data: Path) -> Iterator[tuple[str, Stack]]:
     for folder in sorted((data / "stacks").iterdir()):
-        if not folder.is_dir() or folder.name.startswith("synthetic"):
-            continue
-        inside = folder / "0007" if folder.name == "cytology_pairs_ecnu" else folder
-        stack = open_stacks(inside)[0]
-        _, channels, z, y, x = stack.shape
-        planes = stack.reader.read(0, slice(0, z), slice(0, y), slice(0, x))
-        keep = np.moveaxis(planes, 1, -1) if stack.rgb and channels == 3 else planes[:, 0]
-        yield Case(folder.name, np.ascontiguousarray(keep))
+        if folder.is_dir() and not folder.name.startswith("synthetic"):
+            inside = folder / "0007" if folder.name == "cytology_pairs_ecnu" else folder
+            yield folder.name, open_stacks(inside)[0]
+
+
+def _planes(stack: Stack) -> NDArray[Any]:
+    """Read planes (Z, Y, X, 3) of an RGB stack, (Z, Y, X) of the first channel of any other."""
+    _, channels, z, y, x = stack.shape
+    planes = stack.reader.read(0, slice(0, z), slice(0, y), slice(0, x))
+    keep = np.moveaxis(planes, 1, -1) if stack.rgb and channels == 3 else planes[:, 0]
+    return np.ascontiguousarray(keep)
+
+
+def _middle(stack: Stack) -> NDArray[Any]:
+    aligned = align_stack(stack, "similarity").stack
+    planes = _planes(aligned)
+    chosen = np.unique(np.linspace(0, len(planes) - 1, min(len(planes), 12)).round().astype(int))
+    return np.stack([_inner(planes[z]) for z in chosen])
+
+
+def _inner(image: NDArray[Any], size: int = 512) -> NDArray[Any]:
+    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def _short(name: str) -> str:
+    return name.rpartition("_")[2]
 
 
 def _picture(file: Path) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import quality_data
 from PIL import Image, ImageDraw
+from quality_memory import has_weights
 
 import zfuse
 from zfuse.pipeline import _metrics as metrics
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 _SIZE, _GAP, _HEAD = 200, 4, 22
 _BACKGROUND = (16, 17, 20)
 _PEERS = {"enfuse (hard mask)": "enfuse", "DTCWT (5 levels)": "DTCWT"}
-_METHODS = ("select", "laplacian", "guided", "adaptive")
+_METHODS = ("select", "laplacian", "adaptive", "umis", "pdmnet", "fusionnet")
+_DEPTHS = ("select", "guided", "adaptive", "umis", "pdmnet")
 # data set, case, top left corner of the crop, gamma
 _SHEETS = (
     ("simulated", "mixed-sparse", (60, 60), 1.0),
@@ -57,7 +59,12 @@ def _images(case: Case, peers: dict[str, Peer]) -> list[tuple[str, NDArray[Any]]
     best = max(case.planes, key=lambda p: metrics.psnr(p, case.image, data_range=65_535))
     rows = [("truth", case.image), ("best single plane", best)]
     rows += [(label, peers[n].fuse(case.planes)) for n, label in _PEERS.items() if n in peers]
-    return rows + [(name, zfuse.fuse(case.planes, name).image) for name in _METHODS]
+    return rows + [(name, zfuse.fuse(case.planes, name).image) for name in _there(_METHODS)]
+
+
+def _there(names: tuple[str, ...]) -> list[str]:
+    """Leave out networks without weights."""
+    return [name for name in names if has_weights(name)]
 
 
 def _sheet(
@@ -75,7 +82,7 @@ def _sheet(
 
 def _depth_sheet(case: Case) -> Image.Image:
     assert case.depth is not None
-    found = {name: zfuse.fuse(case.planes, name) for name in ("select", "guided", "adaptive")}
+    found = {name: zfuse.fuse(case.planes, name) for name in _there(_DEPTHS)}
     maps = {"true depth": case.depth, **{name: fused.depth for name, fused in found.items()}}
     crop = (slice(60, 60 + _SIZE), slice(60, 60 + _SIZE))
     scale = _Scale(0, len(case.planes) - 1, _VIRIDIS, "planes")
@@ -85,7 +92,7 @@ def _depth_sheet(case: Case) -> Image.Image:
 
 def _arranged(panels: Iterable[tuple[str, Image.Image]], mode: str) -> Image.Image:
     panels = list(panels)
-    columns = 4
+    columns = 4 if len(panels) in (4, 8) else 5 if len(panels) > 8 else 3
     rows = -(-len(panels) // columns)
     size = (columns * (_SIZE + _GAP) - _GAP, rows * (_SIZE + _HEAD))
     sheet = Image.new("RGB", size, _BACKGROUND)

@@ -1,1 +1,1 @@
-"""Ready-made run configs: the YAML files beside this module, for ``zfuse fuse --config``."""
+"""Ready-made configs: ``NAME.yaml`` for ``zfuse fuse``, ``train-NAME.yaml`` for ``zfuse train``."""

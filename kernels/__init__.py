@@ -1,6 +1,13 @@
 """Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
 
-from zfuse.kernels._focus_cpu import MEASURES, NOT_FINITE, accumulator, finish_focus, fold_focus
+from zfuse.kernels._focus_cpu import (
+    GIVEN,
+    MEASURES,
+    NOT_FINITE,
+    accumulator,
+    finish_focus,
+    fold_focus,
+)
 from zfuse.kernels._focused_cpu import (
     add_focused,
     add_masked,
@@ -10,6 +17,7 @@ from zfuse.kernels._focused_cpu import (
     shrink_band,
 )
 from zfuse.kernels._guided_cpu import guided_filter
+from zfuse.kernels._majority_cpu import majority_filter
 from zfuse.kernels._pyramid_cpu import add_expanded, keep_strongest, reduce_plane, subtract_expanded
 from zfuse.kernels._signal_cpu import mix_signal
 from zfuse.kernels._smooth_cpu import smooth_signal
@@ -20,6 +28,7 @@ from zfuse.kernels._wavelet_cpu import analyse_plane, synthesise_plane
 
 __all__ = [
     "ACTIVITY_GAIN",
+    "GIVEN",
     "MEASURES",
     "NOT_FINITE",
     "NO_WEIGHT",
@@ -37,6 +46,7 @@ __all__ = [
     "keep_strongest",
     "log_activity",
     "log_energy",
+    "majority_filter",
     "mark_unseen",
     "median_3x3",
     "mix_signal",

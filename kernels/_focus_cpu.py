@@ -27,7 +27,15 @@ from zfuse.kernels._jit import jit, jit_allocating
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK_WIDTH", "MEASURES", "NOT_FINITE", "accumulator", "finish_focus", "fold_focus"]
+__all__ = [
+    "BLOCK_WIDTH",
+    "GIVEN",
+    "MEASURES",
+    "NOT_FINITE",
+    "accumulator",
+    "finish_focus",
+    "fold_focus",
+]
 
 MEASURES = {
     "sml": 0,
@@ -51,13 +59,16 @@ spatial-frequency  (c - l)² + (c - u)²                   Eskicioglu & Fisher 1
 =================  ====================================  ==============================
 """
 
+GIVEN = -1
+"""In the place of a measure: the signal is one already, and only its window is summed."""
+
 NOT_FINITE = np.int32(-(2**31))
 """Value that marks a NaN or infinite pixel in an int32 signal."""
 
 BLOCK_WIDTH = 2048
 """Columns worked on at a time: the peak's row (20 bytes a pixel) stays in the L1 cache."""
 
-_SML, _LAPLACIAN_ENERGY, _TENENGRAD, _BRENNER, _VARIANCE, _IDENTITY = 0, 1, 2, 3, 4, -1
+_SML, _LAPLACIAN_ENERGY, _TENENGRAD, _BRENNER, _VARIANCE = 0, 1, 2, 3, 4
 
 
 def accumulator(measure: str) -> np.dtype[np.signedinteger]:
@@ -143,7 +154,7 @@ def _stencil_row(measure, up, row, down, parts, out):
         _brenner_row(up, row, down, out)
     elif measure == _VARIANCE:
         _square_row(row, out)
-    elif measure == _IDENTITY:
+    elif measure == GIVEN:
         _copy_row(row, out)
     else:
         _spatial_frequency_row(up, row, out)
@@ -341,7 +352,7 @@ def _fold_rows(
                 _slide(column_sum[p], row[1:-1], ring[p, slot])
                 if two:
                     if y_in < height:
-                        _measure_row(_IDENTITY, plane, y_in, xa, xb, edge, parts, inside)
+                        _measure_row(GIVEN, plane, y_in, xa, xb, edge, parts, inside)
                         row[k] = 0
                         row[k + xb - xa + 1] = 0
                         if marked[p]:
@@ -405,7 +416,7 @@ def fold_focus(
     z : int
         Index of the block's first plane; blocks come in ascending z without gaps.
     measure : int
-        A value of `MEASURES`.
+        A value of `MEASURES`, or `GIVEN`.
     least : bool
         Look for the plane of least contrast instead of most.
     window : int

@@ -14,8 +14,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from zfuse.pipeline._engines_cli import engines
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._interrupt import one_interrupt
+from zfuse.pipeline._train_cli import train
 
 __all__ = ["app", "main"]
 
@@ -355,6 +357,10 @@ def bench(
 
     for line in run_bench(size=size, planes=planes, codec=codec, folder=folder, method=method):
         typer.echo(line)
+
+
+app.command()(train)
+app.add_typer(engines, name="engines")
 
 
 if __name__ == "__main__":

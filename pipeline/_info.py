@@ -95,7 +95,7 @@ def method_table() -> str:
                 name,
                 method.family,
                 f"{method.halo} px",
-                "copied" if method.copies_pixels else "blended",
+                method.pixels,
                 entry.runs_on + (f" ({entry.needs})" if entry.needs else ""),
                 entry.summary,
             )

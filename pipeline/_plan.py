@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline._stack import Stack
     from zfuse.pipeline.methods import Method
 
-__all__ = ["DEFAULT_MEMORY", "TilePlan", "plan_tiles"]
+__all__ = ["DEFAULT_MEMORY", "NETWORK_MEMORY", "TilePlan", "plan_tiles"]
 
 DEFAULT_MEMORY = (680_000_000, 1_000_000_000)
 """Bytes for the whole process when nobody says otherwise, for methods of one and of two passes.
@@ -30,11 +30,16 @@ DEFAULT_MEMORY = (680_000_000, 1_000_000_000)
 Any laptop has them. The second is what tiles of 2048 px take; smaller ones decode too much twice.
 """
 
+NETWORK_MEMORY = 2_000_000_000
+"""Likewise, for networks: below it the halo round their tiles takes more time than the tiles."""
+
 _PROCESS = 200_000_000  # interpreter, numba, zarr, Dask, before the first pixel (measured on Linux)
 _BETWEEN_TILES = 1.25  # several tiles: the decoder's share of chunks that borders cut (measured)
+_RUNNER = 100_000_000  # more of that for ONNX Runtime and a network's weights
 _ALIGNING = 70_000_000  # more of that for scikit-image and SciPy, and planes made small
 _UNIT = 64  # tile edges are multiples of it, so that a shard divides into chunks
 _SMALLEST, _LARGEST = 512, 8192
+_SMALLEST_NETWORK = 128
 _BLOCKS = (8, 4, 2, 1)  # planes a block: the state goes through memory once a block
 _STRIP_ROWS = 128
 
@@ -109,7 +114,7 @@ def plan_tiles(
     method
         How: its halo, alignment and bytes a pixel count.
     memory
-        Bytes for the whole process; None: `DEFAULT_MEMORY`.
+        Bytes for the whole process; None: `DEFAULT_MEMORY` or `NETWORK_MEMORY`.
     workers
         Threads that fold.
     tile
@@ -133,16 +138,22 @@ def plan_tiles(
         )
     # A block that ends inside a chunk decodes that chunk twice.
     blocks = sorted({min(planes, ceil(n / chunk_z) * chunk_z) for n in _BLOCKS}, reverse=True)
-    edges = [tile] if tile else _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
-
+    edges = _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
     process = _PROCESS + (_ALIGNING if spare else 0)
-    memory = memory or DEFAULT_MEMORY[method.passes - 1]
+    default, lanes = DEFAULT_MEMORY[method.passes - 1], workers
+    if method.own_threads:
+        edges = _network_edges(unit, max(height, width))
+        process += _RUNNER
+        default, lanes = NETWORK_MEMORY, 1
+    if tile:
+        edges = [tile]
+    memory = memory or default
     budget = memory - process
     for edge in edges:
         share = _BETWEEN_TILES if edge < max(height, width) else 1
         rows = min(edge, height)
-        strips = max(1, min(workers, rows // max(_STRIP_ROWS, 3 * method.halo)))
-        in_flight = min(ceil(workers / strips), times * ceil(height / edge) * ceil(width / edge))
+        strips = max(1, min(lanes, rows // max(_STRIP_ROWS, 3 * method.halo)))
+        in_flight = min(ceil(lanes / strips), times * ceil(height / edge) * ceil(width / edge))
         need = _need(method, edge, strips, stack)
         for block in blocks:
             bytes_a_tile = share * (need + _buffers(method, edge, block, stack, spare))
@@ -166,6 +177,9 @@ def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
     """Bytes of a tile's states; strips of an aligned method (a pyramid) overlap by the halo."""
     _, channels, _, height, width = stack.shape
     h, w = min(edge, height), min(edge, width)
+    if method.own_threads:  # one strip; its window ends where the image does
+        h, w = (min(edge + 2 * method.halo, n + method.align) for n in (height, width))
+        return h * w * method.state_bytes(channels, stack.dtype.itemsize)
     overlap = strips * 2 * method.halo if method.align > 1 else 0
     return (
         (h + overlap) * (w + 2 * method.halo) * method.state_bytes(channels, stack.dtype.itemsize)
@@ -186,6 +200,13 @@ def _buffers(method: Method, edge: int, block: int, stack: Stack, spare: int) ->
         )
     pixels = (count * block + spare) * h * w + border
     return pixels * channels * stack.dtype.itemsize
+
+
+def _network_edges(unit: int, image: int) -> list[int]:
+    """Return tile edges to try, largest first: time goes into the halo, not into decoding."""
+    largest = min(ceil(image / unit) * unit, _LARGEST)
+    smallest = min(largest, max(unit, _SMALLEST_NETWORK))
+    return list(range(largest, smallest - 1, -unit))
 
 
 def _edges(chunk: int, unit: int, image: int) -> list[int]:

@@ -89,7 +89,9 @@ class Job:
 
         channels = self.stack.channels
         record = self.aligned.record if self.aligned else {"align": "none"}
-        copied = "resampled" if record.get("resampled") else "copied"
+        pixels = self.method.pixels
+        if pixels == "copied" and record.get("resampled"):
+            pixels = "resampled"
         return {
             "version": zfuse.__version__,
             "method": self.method.model_dump(mode="json"),
@@ -97,7 +99,8 @@ class Job:
             "planes": self.stack.shape[2],
             "decision_channel": None if self.channel is None else channels[self.channel].name,
             "z_step_um": self.stack.z_step,
-            "pixels": copied if self.method.copies_pixels else "blended",
+            "pixels": pixels,
+            "depth": "of the method" if self.method.knows_depth else "of a focus measure",
             "alignment": record,
         }
 
@@ -194,8 +197,10 @@ def make_job(
             f"{stack.name} has {stack.shape[2]} planes; method {method.name!r} counts up to "
             f"{method.max_planes}: split the stack"
         )
+    workers = workers or cores()
+    method = method.with_workers(workers)
     plan = plan_tiles(
-        stack, method, memory=memory, workers=workers or cores(), tile=tile,
+        stack, method, memory=memory, workers=workers, tile=tile,
         spare=0 if align == "none" else _SPARE,
     )  # fmt: skip
     return Job(stack, method, plan, _channel_index(stack, channel))

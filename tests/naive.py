@@ -136,3 +136,14 @@ def filter_down(plane, taps, origin):
     i = np.arange((plane.shape[1] + 1) // 2)
     at = np.clip(2 * i[:, None] + np.arange(len(taps)) - origin, 0, plane.shape[1] - 1)
     return plane.astype(np.float64)[:, at] @ taps.astype(np.float64)
+
+
+def majority(labels, radius):
+    """Median label of a square window; the own one where it lies between the two in the middle."""
+    out = np.empty_like(labels)
+    for y, x in np.ndindex(labels.shape):
+        rows = slice(max(y - radius, 0), y + radius + 1)
+        columns = slice(max(x - radius, 0), x + radius + 1)
+        votes = np.sort(labels[rows, columns], axis=None)
+        out[y, x] = np.clip(labels[y, x], votes[(votes.size - 1) // 2], votes[votes.size // 2])
+    return out

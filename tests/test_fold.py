@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from method_names import CLASSICAL
 
 import zfuse
 from zfuse.pipeline._errors import ZfuseError
@@ -18,14 +19,14 @@ from zfuse.pipeline._fold import Cancelled, OrderedFold, fold_tile
 from zfuse.pipeline._plan import TilePlan
 from zfuse.pipeline._region import Region
 from zfuse.pipeline._sample import Sample
-from zfuse.pipeline.methods import METHODS, make_method
+from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
     from zfuse.pipeline._fused import Fused
     from zfuse.pipeline._stack import Stack
 
-every_method = pytest.mark.parametrize("name", sorted(METHODS))
+every_method = pytest.mark.parametrize("name", CLASSICAL)
 few = settings(deadline=None, max_examples=12, derandomize=True)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zfuse.pipeline._errors import ZfuseError
@@ -44,7 +44,7 @@ def stack_of(**reader: Any) -> Stack:
 
 def planned(name: str = "select", **more: Any) -> TilePlan:
     reader = {key: more.pop(key) for key in ("shape", "dtype", "chunk") if key in more}
-    settings = {"memory": DEFAULT_MEMORY[0], "workers": 2} | more
+    settings = {"memory": None, "workers": 2} | more
     return plan_tiles(stack_of(**reader), make_method(name), **settings)
 
 
@@ -56,6 +56,7 @@ def covered(shape: tuple[int, int], regions: list[Region]) -> None:
 
 
 @every_method
+@settings(deadline=None)
 @given(
     height=st.integers(1, 700),
     width=st.integers(1, 700),
@@ -93,6 +94,7 @@ def test_a_plan_does_not_depend_on_planes_or_image_size(name: str) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 16])
 def test_states_and_buffers_fit_the_memory(name: str, memory: int, workers: int) -> None:
     method = make_method(name)
+    memory *= 3 if method.own_threads else 1
     plan = planned(name, memory=memory, workers=workers, shape=(1, 1, 40, 20000, 20000))
     states = plan.tile**2 * method.state_bytes(1, 2)
     window = plan.tile + 2 * plan.halo

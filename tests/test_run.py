@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from method_names import CLASSICAL
 
 import zfuse
 from zfuse.pipeline._config import make_config
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._run import Progress, run
-from zfuse.pipeline.methods import METHODS, make_method
+from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.methods._select import Select
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-every_method = pytest.mark.parametrize("name", sorted(METHODS))
+every_method = pytest.mark.parametrize("name", CLASSICAL)
 TCZYX = np.random.default_rng(7).integers(0, 4096, (2, 2, 5, 150, 200)).astype(np.uint16)
 
 

@@ -36,6 +36,8 @@ class MethodEntry:
 
 _HERE = "zfuse.pipeline.methods."
 
+_NETWORKS = "CPU, GPU"
+
 DEFAULT_METHOD = "adaptive"
 
 METHODS: dict[str, MethodEntry] = {
@@ -47,6 +49,18 @@ METHODS: dict[str, MethodEntry] = {
         "ComplexWavelet",
         "dual-tree complex wavelets, strongest coefficients win",
     ),
+    "fusion2void": MethodEntry(
+        _HERE + "_pairwise",
+        "Fusion2Void",
+        "network of two images, learned by inpainting; planes fused one by one",
+        _NETWORKS,
+    ),
+    "fusionnet": MethodEntry(
+        _HERE + "_pairwise",
+        "FusionNet",
+        "encoder-decoder network of two images; planes fused one by one",
+        _NETWORKS,
+    ),
     "gaussian": MethodEntry(
         _HERE + "_gaussian", "Gaussian", "soft mean of the planes in focus, scale by scale"
     ),
@@ -56,8 +70,26 @@ METHODS: dict[str, MethodEntry] = {
     "laplacian": MethodEntry(
         _HERE + "_laplacian", "Laplacian", "Laplacian pyramid, strongest band wins"
     ),
+    "pdmnet": MethodEntry(
+        _HERE + "_pdmnet",
+        "PdmNet",
+        "wavelet network: bands of all planes weighed, noise removed",
+        _NETWORKS,
+    ),
+    "rpsnn": MethodEntry(
+        _HERE + "_pairwise",
+        "Rpsnn",
+        "R-PSNN, network of two images; planes fused one by one",
+        _NETWORKS,
+    ),
     "select": MethodEntry(
         _HERE + "_select", "Select", "focus measure, sharpest plane's pixel copied bit for bit"
+    ),
+    "umis": MethodEntry(
+        _HERE + "_umis",
+        "Umis",
+        "network learned without truth says what is sharp; pixel copied bit for bit",
+        _NETWORKS,
     ),
     "wavelet": MethodEntry(
         _HERE + "_wavelet", "Wavelet", "wavelet transform (DWT), strongest coefficients win"

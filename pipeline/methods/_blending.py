@@ -37,6 +37,7 @@ class BlendingMethod(Method):
 
     family: ClassVar[str] = "transform"
     copies_pixels: ClassVar[bool] = False
+    knows_depth: ClassVar[bool] = False
 
     def calibrate(self, sample: Sample) -> Blend:
         """Choose the decision signal, estimate its noise."""

@@ -132,6 +132,13 @@ class FloatPlanes:
         default the planes end where the image ends.
     align
         Coarsest pixel of the method.
+
+    Attributes
+    ----------
+    shape
+        (Y, X) of the planes.
+    core
+        Where in them the region's core lies.
     """
 
     def __init__(
@@ -160,7 +167,7 @@ class FloatPlanes:
         self.shape = shape
         y, x = (core.start - start for core, start in zip(region.core, starts, strict=True))
         height, width = region.shape
-        self._core = (slice(y, y + height), slice(x, x + width))
+        self.core = (slice(y, y + height), slice(x, x + width))
         self._dtype = dtype
         self._fill = fill
         self._seen = np.zeros(self.shape if dtype.kind == "f" else (0, 0), np.bool_)
@@ -186,14 +193,14 @@ class FloatPlanes:
 
     def unknown(self) -> NDArray[np.bool_] | None:
         """Return where in the core no plane was finite; None for dtypes that are always finite."""
-        return ~self._seen[self._core] if self._dtype.kind == "f" else None
+        return ~self._seen[self.core] if self._dtype.kind == "f" else None
 
     def to_dtype(self, image: Plane) -> NDArray[Any]:
         """Return the core of a blended image (C, Y, X) in the input's dtype."""
-        core = image[:, *self._core]
+        core = image[:, *self.core]
         if self._dtype.kind == "f":
             core = core.astype(self._dtype)
-            core[:, ~self._seen[self._core]] = np.nan
+            core[:, ~self._seen[self.core]] = np.nan
             return core
         limits = np.iinfo(self._dtype)
         return np.clip(np.rint(core), limits.min, limits.max).astype(self._dtype)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -44,6 +46,12 @@ class Method(BaseModel, ABC):
     passes: ClassVar[int] = 1
     """How often the planes are gone through. State and halo are the same in all passes."""
 
+    own_threads: ClassVar[bool] = False
+    """Whether `add` brings its own threads, as the runner of a network does. Then one region is
+    worked on at a time."""
+    knows_depth: ClassVar[bool] = True
+    """Whether the depth is what the method decided by, not a focus measure's beside it."""
+
     max_planes: ClassVar[int] = 2**16 - 1
     """Planes that the depth index can count."""
 
@@ -55,9 +63,18 @@ class Method(BaseModel, ABC):
         """Pixels round a region's core that its result depends on."""
 
     @property
+    def pixels(self) -> str:
+        """What the output's values are: ``copied``, ``blended``, or ``re-synthesised``."""
+        return "copied" if self.copies_pixels else "blended"
+
+    @property
     def align(self) -> int:
         """Cores begin at multiples of this (the coarsest pyramid pixel)."""
         return 1
+
+    def with_workers(self, workers: int) -> Self:
+        """Return the method as it is run with so many threads."""
+        return self
 
     @abstractmethod
     def state_bytes(self, channels: int, itemsize: int) -> float:

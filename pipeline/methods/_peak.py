@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import MEASURES, accumulator, finish_focus, fold_focus, smooth_signal
+from zfuse.kernels import (
+    GIVEN,
+    MEASURES,
+    accumulator,
+    finish_focus,
+    fold_focus,
+    smooth_signal,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +61,7 @@ class FocusPeak:
     signal
         How planes become the decision signal.
     measure, window
-        Focus measure and the side of its window in pixels.
+        Focus measure (None: the signal is one already) and the side of its window in pixels.
     channels, dtype
         Channels whose pixels are copied from the winner (0: none), and their dtype.
     smooth
@@ -69,7 +76,7 @@ class FocusPeak:
         self,
         region: Region,
         signal: Signal,
-        measure: str,
+        measure: str | None,
         window: int,
         channels: int,
         dtype: np.dtype[Any],
@@ -81,11 +88,11 @@ class FocusPeak:
         shape = region.shape
         self._region = region
         self._signal = signal
-        self._measure = MEASURES[measure]
+        self._measure = MEASURES[measure] if measure else GIVEN
         self._least = least
         self.window = window
         self._smooth = smooth
-        self._accumulate = np.empty(0, np.int64 if wide_sums else accumulator(measure))
+        self._accumulate = np.empty(0, np.int64 if wide_sums else accumulator(measure or "sml"))
         # One allocation: glibc keeps pieces below 32 MB in its heap when they are freed, and tile
         # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
         size = shape[0] * shape[1]

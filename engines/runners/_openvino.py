@@ -1,0 +1,58 @@
+"""OpenVINO on the CPU: about 1.4 times faster than ONNX Runtime on our convolutions.
+
+Must not know: networks, files, who calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zfuse.engines._errors import EngineError
+from zfuse.engines.runners._runner import Runner
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.engines.runners._runner import Opened
+
+__all__ = ["OpenVinoRunner"]
+
+
+class OpenVinoRunner(Runner):
+    """Compiled for this CPU when opened. Where the CPU lacks bfloat16, ``bf16`` is float32."""
+
+    name: ClassVar[str] = "openvino"
+
+    def __init__(self, opened: Opened) -> None:
+        import openvino
+
+        super().__init__(opened)
+        core = openvino.Core()
+        settings = {
+            # Its default is bfloat16 where the CPU has it: 8 bits are too few for pixels.
+            "INFERENCE_PRECISION_HINT": "bf16" if opened.precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": opened.threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # the cores are shared with codecs and kernels
+        }
+        try:
+            model = core.read_model(opened.content)
+            self._model: Any = core.compile_model(model, "CPU", settings)
+        except Exception as error:  # its errors are plain RuntimeErrors, and some are not
+            raise EngineError(
+                f"OpenVINO {openvino.__version__} cannot open graph {opened.graph}: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
+        self._mine = threading.local()
+
+    def _run(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        request = getattr(self._mine, "request", None)
+        if request is None:  # a request holds the buffers of one call
+            request = self._mine.request = self._model.create_infer_request()
+        results = request.infer(arrays, share_inputs=True)
+        return {name: results[name].copy() for name in self.outputs}
+
+    def _release(self) -> None:
+        self._mine = threading.local()
+        self._model = None

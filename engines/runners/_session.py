@@ -1,0 +1,139 @@
+"""Recipes for runners, and the runners that a process keeps open.
+
+A `Recipe` says what to open and opens nothing. `session` opens each recipe once in a process: a
+network's weights are read, checked and optimised once, however many tiles or stacks follow. Must
+not know: how a graph is run.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, replace
+from typing import cast, get_args
+
+from zfuse.engines._errors import EngineError
+from zfuse.engines._models import card, model_of, read_graph
+from zfuse.engines.runners import RUNNERS, fastest
+from zfuse.engines.runners._runner import Opened, Precision, Runner
+
+__all__ = ["Recipe", "load", "session"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `load` was asked for; `open` makes it a runner."""
+
+    graph: str
+    runner: str
+    precision: Precision
+    threads: int
+
+    def open(self) -> Runner:
+        """Open the graph: read it, check its checksum, give it to the runner.
+
+        Raises
+        ------
+        EngineError
+            The weights are missing or damaged, or the runner cannot serve here.
+        """
+        chosen = fastest(self.precision) if self.runner == "auto" else self.runner
+        reason = RUNNERS[chosen].is_incompatible(self.precision)
+        if reason:
+            raise EngineError(f"runner {chosen} cannot serve here: {reason}")
+        return RUNNERS[chosen].load()(self.read())
+
+    def read(self) -> Opened:
+        """Read the graph and check its checksum.
+
+        Raises
+        ------
+        EngineError
+            The weights are missing or damaged.
+        """
+        about = card(model_of(self.graph).name)
+        return Opened(
+            self.graph,
+            read_graph(self.graph),
+            about.graphs[self.graph],
+            about.multiple,
+            self.precision,
+            self.threads,
+        )
+
+
+def load(
+    graph: str,
+    *,
+    runner: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+) -> Recipe:
+    """Say what to open; nothing is read yet.
+
+    Parameters
+    ----------
+    graph
+        E.g. ``"umis"`` or ``"pdmnet-merge"``.
+    runner
+        Of the table `RUNNERS`; ``"auto"``: the fastest that can serve here.
+    precision
+        ``"fp32"``; ``"fp16"``: half where that costs nothing that is seen; ``"bf16"``: bfloat16,
+        8 bits, on CPUs that have it, for networks that only choose. Inputs and outputs are float32
+        all the same.
+    threads
+        That one call may use on a CPU; by default one, for callers that have threads of their own.
+
+    Raises
+    ------
+    EngineError
+        The graph, runner or precision is unknown.
+    """
+    model_of(graph)
+    if runner != "auto" and runner not in RUNNERS:
+        raise EngineError(f"unknown runner {runner!r}: choose from auto, {', '.join(RUNNERS)}")
+    if precision not in get_args(Precision):
+        raise EngineError(f"unknown precision {precision!r}: choose from fp32, fp16, bf16")
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads = {threads}: must be 1 or more")
+    return Recipe(graph, runner, cast("Precision", precision), threads or 1)
+
+
+def session(
+    graph: str,
+    *,
+    runner: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+) -> Runner:
+    """Return the runner that this process keeps open for a graph and settings; see `load`.
+
+    Raises
+    ------
+    EngineError
+        As `load` and `Recipe.open` do.
+    """
+    recipe = load(graph, runner=runner, precision=precision, threads=threads)
+    if recipe.runner == "auto":
+        recipe = replace(recipe, runner=fastest(recipe.precision))
+    # A forked child must not use its parent's runtime: its threads did not come along. Nor may it
+    # close it, so the parent's sessions stay in the table, out of reach.
+    key = (os.getpid(), recipe)
+    with _LOCK:
+        opened = _SESSIONS.get(key)
+        if opened is None or opened.closed:
+            opened = _SESSIONS[key] = recipe.open()
+        return opened
+
+
+_SESSIONS: dict[tuple[int, Recipe], Runner] = {}
+_LOCK = threading.Lock()
+
+
+def _new_lock() -> None:
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread of the parent may have held it
+    os.register_at_fork(after_in_child=_new_lock)

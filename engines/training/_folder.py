@@ -1,0 +1,138 @@
+"""What a training run leaves on disk: checkpoints, a log, the result.
+
+Duty: every file is written whole or not at all. Must not know: how networks learn.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from zfuse.engines._errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["RunFolder", "read_weights"]
+
+
+class RunFolder:
+    """The folder of one run: ``last.pt``, ``best.pt``, ``log.csv``, ``result.json``.
+
+    Parameters
+    ----------
+    path
+        Made anew; or, to resume, one with a checkpoint in it.
+
+    Raises
+    ------
+    EngineError
+        It is there already and ``resume`` is false; or it holds no checkpoint to resume.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self._last = path / "last.pt"
+        if resume and not self._last.is_file():
+            raise EngineError(f"nothing to resume in {path}: no last.pt there; leave out --resume")
+        if path.exists() and not resume:
+            raise EngineError(f"{path} exists already: add --resume, or give another --out")
+        path.mkdir(parents=True, exist_ok=True)
+
+    def save(self, state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        """Write ``last.pt``, bound to a config."""
+        self._write_torch("last.pt", {"config": json.dumps(identity), **state})
+
+    def load(self, identity: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+        """Read ``last.pt``.
+
+        Raises
+        ------
+        EngineError
+            It is damaged, or was made with another config: one line says which key.
+        """
+        try:
+            state: dict[str, Any] = torch.load(self._last, map_location=device, weights_only=True)
+            before = json.loads(state.pop("config"))
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise EngineError(
+                f"checkpoint {self._last} is damaged or none of ours; start anew in another folder"
+            ) from error
+        other = _first_difference(before, json.loads(json.dumps(identity)))
+        if other is not None:
+            key, old, new = other
+            raise EngineError(
+                f"checkpoint {self._last} was made with {key} = {old!r}, now {new!r}: resume with "
+                "the same config, or start anew in another folder"
+            )
+        return state
+
+    def save_best(
+        self, weights: Mapping[str, Any], config: Mapping[str, Any], scores: Mapping[str, float]
+    ) -> None:
+        """Write ``best.pt``: {"networks": {name: state}, "config": JSON, "scores": …}."""
+        content = {"networks": weights, "config": json.dumps(config), "scores": dict(scores)}
+        self._write_torch("best.pt", content)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Append one row to ``log.csv``; rows of the same or a later step are replaced."""
+        path = self.path / "log.csv"
+        rows = []
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
+        names = dict.fromkeys([name for r in (*rows, row) for name in r])
+        with (self.path / "log.csv.new").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(names), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        os.replace(file.name, path)
+
+    def save_result(self, result: Mapping[str, Any]) -> None:
+        """Write ``result.json``, from which model cards are made."""
+        new = self.path / "result.json.new"
+        new.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(new, self.path / "result.json")
+
+    def _write_torch(self, name: str, content: Mapping[str, Any]) -> None:
+        new = self.path / f"{name}.new"
+        torch.save(dict(content), new)
+        os.replace(new, self.path / name)
+
+
+def read_weights(path: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Read the networks of a ``best.pt``.
+
+    Raises
+    ------
+    EngineError
+        It cannot be read, or is none of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(content["networks"])
+    except OSError as error:
+        raise EngineError(f"cannot read weights {path}: {error.strerror or error}") from error
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise EngineError(f"weights {path} are damaged or none of ours: give a best.pt") from error
+
+
+def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """Find the first key, in dots, under which two JSON values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = {name: (before.get(name), now.get(name)) for name in (*before, *now)}
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = {str(i): pair for i, pair in enumerate(zip(before, now, strict=True))}
+    else:
+        return None if before == now else (key, before, now)
+    for name, (old, new) in pairs.items():
+        found = _first_difference(old, new, f"{key}.{name}".strip("."))
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,255 @@
+"""UMIS: a network without truth says how sharp each pixel is; the sharpest plane's is copied.
+
+UMIS-Fusion: a nested U-Net, trained to restore single planes, has learned 16 features of every
+pixel. The magnitude of their gradients, summed over the features and over a window, is the
+activity; the plane with the highest wins; a vote of the neighbours cleans the map of winners; the
+pixels of the plane that is left are copied, bit for bit. Two passes over the planes, because only
+the first one knows the map; the network runs in the first.
+
+Its channel attention pools over the image, so that tiles would disagree. Here it is measured once a
+stack, on a sample of its planes, and every tile uses that: see `Umis.calibrate`.
+
+The published vote is that of a square with 1/20 of the image's shorter side, for pairs. With n
+planes in the place of two, the region that is sharp in one plane is so much smaller, and a vote
+would flatten the relief; see `Umis.vote_radius` for what we make of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from zfuse.kernels import NOT_FINITE, majority_filter
+from zfuse.pipeline._fused import Fused
+from zfuse.pipeline._region import Region
+from zfuse.pipeline.methods._floats import Blend, FloatPlanes
+from zfuse.pipeline.methods._network import Batch, Decision, NetworkMethod
+from zfuse.pipeline.methods._peak import PEAK_BYTES, FocusPeak
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline._sample import Sample
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["Umis"]
+
+# Pixels. The network sees five times as far, but what lies there changes the activity of all planes
+# alike: with 64 px it is off by 0.03 %, and the winner differs at 0.001 % of the pixels (measured).
+_REACH = 64
+_SHARE = 20  # of the shorter side: side of the published vote
+_WIDEST = 51  # pixels; of the images that it was published for, 1/20 is less
+_NARROWEST = 5
+_SAMPLED = 8  # planes that the attention is measured on
+# 16 features between 0 and 6, gradients in two directions: nothing is above.
+_STEPS = np.float32((2**18 - 1) / (16 * 6 * 2**0.5))
+_ROUNDING = 1e-5  # of sums over planes in float32
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    blend: Blend
+    decision: Decision
+    attention: Plane
+    planes: int
+
+
+class Umis(NetworkMethod):
+    """Copy each pixel from the plane where the gradients of learned features are strongest."""
+
+    family: ClassVar[str] = "selection"
+    copies_pixels: ClassVar[bool] = True
+    passes: ClassVar[int] = 2
+    activation_bytes: ClassVar[int] = 1400
+
+    name: Literal["umis"] = "umis"
+    batch: Batch = 1
+    window: int = Field(31, ge=1, le=45, description="side of the window in pixels, odd")
+    majority: Literal["auto"] | int = Field(
+        "auto",
+        description="side of the vote in pixels, odd, up to 51; 1: none; auto: by image and planes",
+    )
+
+    @field_validator("window", "majority")
+    @classmethod
+    def _odd(cls, side: int | str) -> int | str:
+        if isinstance(side, int) and (side % 2 == 0 or not 1 <= side <= _WIDEST):
+            raise ValueError(f"must be odd, from 1 to {_WIDEST}, got {side}")
+        return side
+
+    @property
+    def halo(self) -> int:
+        """Reach of decisions, and round that the window's and the vote's."""
+        vote = (_WIDEST if self.majority == "auto" else self.majority) // 2
+        return self._aligned(_REACH + self.window // 2 + 1 + vote)
+
+    def state_bytes(self, channels: int, itemsize: int) -> float:
+        """Count the network's features, the peak, planes as floats, the picture."""
+        network = self.batch * (self.activation_bytes + 12)
+        return network + PEAK_BYTES + 4 * (channels + 4) + channels * itemsize
+
+    def vote_radius(self, image: tuple[int, int], planes: int) -> int:
+        """Return how far the vote on each pixel reaches.
+
+        The published side is for two planes; it shrinks as the regions do that are sharp in one of
+        `planes`. At least 5 pixels clean single wrong ones; 51 are enough for any.
+        """
+        if self.majority != "auto":
+            return self.majority // 2
+        side = min(image) / _SHARE * 2 / max(planes, 2)
+        return int(min(max(side, _NARROWEST), _WIDEST)) // 2
+
+    def calibrate(self, sample: Sample) -> _Calibration:
+        """Settle the range of values, and measure the channel attention.
+
+        The network computes it as the mean over all pixels of the planes that it is given: here of
+        a few planes from the first to the last, at four places.
+        """
+        blend = Blend.calibrate(sample)
+        decision = Decision.calibrate(sample, blend.signal)
+        planes = sample.stack.shape[2]
+        chosen = np.unique(np.linspace(0, planes - 1, min(planes, _SAMPLED)).round().astype(int))
+        floats = [
+            FloatPlanes(Region.whole(*c.shape[2:]), 1, c.dtype, blend.fill, 0, self.align)
+            for c in sample.columns
+        ]
+        patches = [
+            decision.of(cut.of(plane)[0])
+            for cut, column in zip(floats, sample.columns, strict=True)
+            for plane in column[chosen]
+        ]
+        height, width = np.min([patch.shape for patch in patches], 0)
+        batch = np.stack([patch[None, :height, :width] for patch in patches])
+        graph = self.open()
+        attention = np.zeros(graph.inputs["attention"], np.float32)
+        if planes > 1:
+            attention = graph(plane=batch * 2 - 1, attention=attention, measure=np.array(True))[
+                "attention_out"
+            ]
+        return _Calibration(blend, decision, attention, planes)
+
+    def start(
+        self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration
+    ) -> _State:
+        """Allocate the peak."""
+        return _State(self, region, channels, dtype, calibration)
+
+    def add(self, state: _State, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes: first for the decision, then for their pixels."""
+        if state.peak is not None:
+            state.look(planes, z)
+        else:
+            state.copy(planes, z)
+
+    def next_pass(self, state: _State) -> None:
+        """Settle which plane is copied where."""
+        state.settle()
+
+    def finish(self, state: _State) -> Fused:
+        """Return what was copied.
+
+        Depth and confidence are those of `select`; where the vote overruled the pixel's own peak,
+        the depth is a whole plane and the confidence 0.
+        """
+        return Fused(state.image, state.depth, state.confidence)
+
+
+class _State:
+    """One region in both passes. In the first its core is wider by the vote's reach."""
+
+    def __init__(
+        self,
+        method: Umis,
+        region: Region,
+        channels: int,
+        dtype: np.dtype[Any],
+        calibration: _Calibration,
+    ) -> None:
+        self._c = calibration
+        self._region = region
+        self._radius = method.vote_radius(region.image, calibration.planes)
+        self._graph, self._batch = method.open(), method.batch
+        self._floats = FloatPlanes(
+            region, method.halo, dtype, calibration.blend.fill, 0, method.align
+        )
+        self._wide = Region(
+            region.image,
+            Region.grown(region.core, self._radius, region.image),
+            Region.grown(region.core, method.halo, region.image),
+        )
+        self.peak: FocusPeak | None = FocusPeak(
+            self._wide, calibration.blend.signal, None, method.window, 0, dtype
+        )
+        self._holes = np.zeros(self._wide.shape if dtype.kind == "f" else (0, 0), np.bool_)
+        self.image = np.zeros((channels, *region.shape), dtype)
+        self.depth = self.confidence = np.empty((0, 0), np.float32)
+
+    def look(self, planes: NDArray[Any], z: int) -> None:
+        """First pass."""
+        assert self.peak is not None
+        if self._c.planes == 1:  # nothing to decide
+            return
+        for i in range(0, len(planes), self._batch):
+            self._look(self.peak, planes[i : i + self._batch], z + i)
+
+    def _look(self, peak: FocusPeak, planes: NDArray[Any], z: int) -> None:
+        height, width = (s.stop - s.start for s in self._wide.window)
+        signal = np.empty((len(planes), 1, *self._floats.shape), np.float32)
+        all_holes = []
+        for pixels, target in zip(planes, signal, strict=True):
+            values, holes = self._floats.of(pixels)
+            target[0] = self._c.decision.of(values) * 2 - 1
+            all_holes.append(holes)
+        activity = self._graph(plane=signal, attention=self._c.attention, measure=np.array(False))[
+            "activity"
+        ]
+        steps = np.rint(activity[:, 0, :height, :width] * _STEPS).astype(np.int32)
+        for plane, holes in zip(steps, all_holes, strict=True):
+            if holes is not None:
+                plane[holes[:height, :width] > 0] = NOT_FINITE
+                self._holes |= holes[*self._core(self._wide)] > 0
+        nothing = np.empty((len(planes), 0, height, width), np.uint8)
+        peak.add_signal(steps, np.array([h is not None for h in all_holes]), nothing, z)
+
+    def _core(self, region: Region) -> tuple[slice, slice]:
+        """Return where a region's core lies in the window of `_wide`."""
+        y, x = (
+            slice(core.start - window.start, core.stop - window.start)
+            for core, window in zip(region.core, self._wide.window, strict=True)
+        )
+        return y, x
+
+    def settle(self) -> None:
+        """Between the passes: the vote."""
+        assert self.peak is not None
+        own = self.peak.index
+        depth, confidence = self.peak.finish()
+        self.peak = None
+        top, left = (
+            c.start - w.start for c, w in zip(self._region.core, self._wide.core, strict=True)
+        )
+        height, width = self._region.shape
+        core = (slice(top, top + height), slice(left, left + width))
+        self._index = np.empty((height, width), np.uint16)
+        majority_filter(own, top, left, self._radius, self._c.planes, self._index)
+        if self._holes.size:  # the winner may be unknown here, the pixel's own never is
+            np.copyto(self._index, own[core], where=self._holes[core])
+        self.depth, self.confidence = depth[core].copy(), confidence[core].copy()
+        overruled = self._index != own[core]
+        np.copyto(self.depth, self._index, where=overruled)
+        self.confidence[overruled | (self.confidence < _ROUNDING)] = 0
+
+    def copy(self, planes: NDArray[Any], z: int) -> None:
+        """Second pass."""
+        y, x = (
+            slice(core.start - window.start, core.stop - window.start)
+            for core, window in zip(self._region.core, self._region.window, strict=True)
+        )
+        for i, pixels in enumerate(planes):
+            chosen = self._index == z + i
+            if chosen.any():
+                np.copyto(self.image, pixels[:, y, x], where=chosen)
