@@ -264,7 +264,8 @@ def _outline(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Make a random region: blobs of a random coarseness, 1 inside."""
     noise = rng.standard_normal((size, size)).astype(np.float32)
     field = ndimage.gaussian_filter(noise, float(np.exp(rng.uniform(np.log(3), np.log(size / 4)))))
-    return (field > np.quantile(field, rng.uniform(0.2, 0.8))).astype(np.float32)
+    inside = field > np.quantile(field, rng.uniform(0.2, 0.8))
+    return np.asarray(inside, np.float32)
 
 
 def _through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -144,9 +144,11 @@ class _Decoder(nn.Module):
             _down(_DECODER, _DEEP), _conv(_DEEP, _DEEP), _conv(_DEEP, _DEEP), _conv(_DEEP, _DEEP)
         )
         self.from_deep = nn.Conv2d(_DEEP, _DECODER, 1)
-        self.last = nn.Sequential(_conv(_DECODER, _DECODER), nn.Conv2d(_DECODER, 4, 3, padding=1))
-        nn.init.zeros_(self.last[1].weight)  # an untrained network merges and corrects nothing
-        nn.init.zeros_(self.last[1].bias)
+        out = nn.Conv2d(_DECODER, 4, 3, padding=1)
+        self.last = nn.Sequential(_conv(_DECODER, _DECODER), out)
+        nn.init.zeros_(out.weight)  # an untrained network merges and corrects nothing
+        assert out.bias is not None
+        nn.init.zeros_(out.bias)
 
     def forward(self, low: Tensor, details: Tensor, noise: Tensor, features: Tensor) -> Tensor:
         seen = torch.cat([low - 0.5, details * 8, noise * 8, features], 1)
@@ -203,7 +205,16 @@ class PdmNet(nn.Module):
         z = torch.arange(count, device=planes.device, dtype=torch.float32).repeat(stacks)
         terms = self.weigh(planes.flatten(0, 1), z, own[0], logits)
         sums = [term.unflatten(0, (stacks, count)).sum(1) for term in terms]
-        image, depth, spread = self.reconstruct(*sums, noise.repeat_interleave(channels, 0))
+        low2, details2, details, features, fine_weights, coarse_weights = sums
+        image, depth, spread = self.reconstruct(
+            low2,
+            details2,
+            details,
+            features,
+            fine_weights,
+            coarse_weights,
+            noise.repeat_interleave(channels, 0),
+        )
         return image.unflatten(0, (stacks, channels)).squeeze(2), depth, spread
 
     def weigh(
@@ -242,7 +253,8 @@ class PdmNet(nn.Module):
         channels = low2.shape[1]
 
         def apart(band: Tensor, count: int) -> Tensor:  # (B, kC) to (B·C, k)
-            return band.unflatten(1, (count, channels)).transpose(1, 2).flatten(0, 1)
+            by_kind: Tensor = band.unflatten(1, (count, channels))
+            return by_kind.transpose(1, 2).flatten(0, 1)
 
         fine, coarse = fine_weights.clamp(min=_TINY), coarse_weights.clamp(min=_TINY)
         detail, squared, place, first, second = (fine[:, i : i + 1] for i in range(5))

@@ -71,7 +71,7 @@ class NetworkMethod(Method):
     @property
     def align(self) -> int:
         """What the network's pooling halves again and again, and holes are filled in."""
-        return max(self._card.multiple, FILL_ALIGN)
+        return max(int(self._card.multiple), FILL_ALIGN)
 
     @property
     def _card(self) -> Any:

@@ -173,7 +173,7 @@ class _State:
         if unknown is not None:
             confidence[unknown] = 0
         image = self._floats.to_dtype(self._c.limits.restore(made["image"]))
-        return Fused(image, np.ascontiguousarray(depth), confidence)
+        return Fused(image, np.ascontiguousarray(depth), confidence.astype(np.float32))
 
 
 def _noise(columns: list[Plane]) -> Plane:

@@ -125,7 +125,7 @@ class Umis(NetworkMethod):
         height, width = np.min([patch.shape for patch in patches], 0)
         batch = np.stack([patch[None, :height, :width] for patch in patches])
         graph = self.open()
-        attention = np.zeros(graph.inputs["attention"], np.float32)
+        attention = np.zeros([int(n) for n in graph.inputs["attention"]], np.float32)
         if planes > 1:
             attention = graph(plane=batch * 2 - 1, attention=attention, measure=np.array(True))[
                 "attention_out"
