@@ -85,7 +85,7 @@ class Trainer:
         with torch.autocast(self.device.type, _AMP.get(config.amp), enabled=config.amp != "none"):
             total, terms = config.recipe.loss(self._networks, batch)
         self._optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        self._scaler.scale(total).backward()
         self._scaler.unscale_(self._optimiser)
         limit = config.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self._networks.parameters(), limit)
