@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from quality_memory import Memory, case_key, has_weights, joined, method_key, peer_key, weights_key
 from quality_peers import installed, remembered
-from quality_sets import PUBLISHED, SINGLE, SLOW, data_sets
+from quality_sets import PUBLISHED, SINGLE, data_sets
 from quality_tables import markdown
 from quality_targets import COPIED, NETWORKS, OURS
 
@@ -91,7 +91,7 @@ def measure(
     names = []
     memory = Memory(folder)
     ours = {n: how for n, how in methods().items() if _asked(n, wanted) and data_set.shows(n)}
-    left_out = [] if slow or not data_set.long else [n for n in ours if n in SLOW]
+    left_out = [n for n in ours if n in data_set.costly and not slow]
     for case in data_set.cases():
         names.append(case.name)
         rows: list[tuple[str, str, Callable[[], Fused]]] = [

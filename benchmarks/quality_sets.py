@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 SINGLE = "best single plane"
 ENFUSE, PUBLISHED = "enfuse (hard mask)", "focus-stack (published)"
-SLOW = ("fusion2void", "rpsnn")
-"""Networks that need minutes a stack on a CPU: left out of `DataSet.long` ones."""
+_SLOW = ("fusion2void", "rpsnn")  # minutes a stack on two cores
+_SLOWISH = (*_SLOW, "fusionnet", "umis")  # half a minute
 TREES = ("fusion2void (tree)", "fusionnet (tree)")
 """Rows for `DataSet.only` alone."""
 
@@ -66,8 +66,8 @@ class DataSet:
     """The rows of a table that would else be too wide."""
     without: tuple[str, ...] = ()
     """Rows that would mean nothing."""
-    long: bool = False
-    """Too many planes for `SLOW` networks."""
+    costly: tuple[str, ...] = ()
+    """Rows that are left out unless asked for: too many planes for them."""
     relative_to: str = ""
     """The row that all others are divided by."""
 
@@ -97,7 +97,7 @@ def data_sets(data: Path, published: Path | None = None) -> dict[str, DataSet]:
             quality_scores.with_truth,
             AGAINST_PEERS,
             both,
-            long=True,
+            costly=_SLOW,
         ),
         "unseen": DataSet(
             "Simulated stacks, never tuned on",
@@ -105,14 +105,14 @@ def data_sets(data: Path, published: Path | None = None) -> dict[str, DataSet]:
             quality_scores.with_truth,
             AGAINST_PEERS,
             both,
-            long=True,
+            costly=_SLOWISH,
         ),
         "optics": DataSet(
             "Stacks from optics",
             quality_data.optics,
             quality_scores.optics,
             by_case=True,
-            long=True,
+            costly=_SLOW,
         ),
         "halo": DataSet("Halo", quality_data.halo, quality_scores.halo, NO_HALO, by_case=True),
         "flat": DataSet(
@@ -121,7 +121,7 @@ def data_sets(data: Path, published: Path | None = None) -> dict[str, DataSet]:
             quality_scores.flat,
             QUIET,
             by_case=True,
-            long=True,
+            costly=_SLOW,
         ),
     }
     if (data / "pairs").is_dir():
@@ -156,7 +156,7 @@ def data_sets(data: Path, published: Path | None = None) -> dict[str, DataSet]:
                 quality_scores.with_truth,
                 RELIEF,
                 by_case=True,
-                long=True,
+                costly=_SLOW,
             ),
             "real": DataSet(
                 "Real stacks",

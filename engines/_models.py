@@ -55,12 +55,15 @@ class Model:
         Names of its ONNX files, without ``.onnx``.
     summary
         One line.
+    on_cpu
+        The runner that was measured to be the fastest on CPUs (docs/engines.md).
     """
 
     name: str
     class_name: str
     graphs: tuple[str, ...]
     summary: str
+    on_cpu: str = "onnxruntime"
     module: str = "zfuse.engines.networks"
 
     def load(self) -> Any:
@@ -95,7 +98,7 @@ MODELS: dict[str, Model] = _table(
         "stacks, wavelet bands, planes in any order",
     ),
     Model("rpsnn", "Rpsnn", ("rpsnn",), "pairs, two branches with wide receptive fields"),
-    Model("umis", "Umis", ("umis",), "stacks, learnt focus measure, pixels copied"),
+    Model("umis", "Umis", ("umis",), "stacks, learnt focus measure, pixels copied", "openvino"),
 )
 
 

@@ -33,16 +33,16 @@ Name = Annotated[
 @engines.command("list")
 def list_() -> None:
     """Show networks and checksums, runners and why one is missing, compiled engines."""
-    from zfuse.engines import EngineError, _models
-    from zfuse.engines.runners import RUNNERS, _engine_cache, fastest
+    from zfuse.engines import EngineError, _models, load
+    from zfuse.engines.runners import RUNNERS, _engine_cache
 
-    rows: list[tuple[str, ...]] = [("network", "graphs", "size", "checksum", "score")]
+    rows: list[tuple[str, ...]] = [("network", "graphs", "size", "checksum", "runs on", "score")]
     damaged = False
     for name, model in _models.MODELS.items():
         try:
             about = _models.card(name)
         except EngineError as error:
-            rows.append((name, "", "", "", str(error).partition(";")[0]))
+            rows.append((name, "", "", "", "", str(error).partition(";")[0]))
             continue
         state = "ok"
         for graph in model.graphs:
@@ -52,14 +52,14 @@ def list_() -> None:
                 state, damaged = str(error), True
         size = sum(file.size for file in about.graphs.values()) / 1e6
         scores = ", ".join(f"{key} {value:.4g}" for key, value in about.scores.items())
-        rows.append((name, " ".join(model.graphs), f"{size:.1f} MB", state, scores))
+        runner = load(model.graphs[0]).resolved().runner
+        rows.append((name, " ".join(model.graphs), f"{size:.1f} MB", state, runner, scores))
     typer.echo(_table(rows) + "\n")
 
     rows = [("runner", "precisions", "here")]
     for name, entry in RUNNERS.items():
         reason = entry.is_incompatible()
-        here = "yes, chosen if none is named" if name == fastest("fp32") else "yes"
-        rows.append((name, " ".join(entry.precisions), f"no: {reason}" if reason else here))
+        rows.append((name, " ".join(entry.precisions), f"no: {reason}" if reason else "yes"))
     typer.echo(_table(rows) + "\n")
 
     entries = _engine_cache.entries()

@@ -269,6 +269,10 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
                 progress.warn(line if name in line else f"{name}: {line}")
             if job.stack.shape[2] == 1:
                 progress.warn(f"{name}: the one plane is copied, its confidence is 0")
+        if not jobs[0].method.knows_depth:
+            progress.note(
+                f"method {jobs[0].method.name} decides no depth: the maps are a focus measure's"
+            )
         jobs = [align_job(job, config.align, progress) for job in jobs]
         output = open_output(
             config.output,

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zfuse import engines
-from zfuse.engines import MODELS, EngineError
+from zfuse.engines import MODELS, RUNNERS, EngineError
 from zfuse.engines._axes import measure, shape_of
 from zfuse.engines._models import FOLDER_VARIABLE, read_graph
 from zfuse.engines._verify import random_inputs, verify
-from zfuse.engines.runners import _engine_cache
+from zfuse.engines.runners import RunnerEntry, _engine_cache, fastest
 from zfuse.engines.runners._tile_sizes import TileSizes
 
 if TYPE_CHECKING:
@@ -181,9 +181,23 @@ def test_one_session_a_process_and_settings(toy: Path) -> None:
     assert again(inputs)["image"].shape == (1, 1, 16, 16)
 
 
-def test_auto_is_the_runner_of_its_name(toy: Path) -> None:
+def test_auto_is_the_fastest_that_is_there(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = engines.session("toy")
     assert chosen is engines.session("toy", runner=chosen.name)
+    missing = {"tensorrt", "onnxruntime-cuda"}
+    monkeypatch.setattr(
+        RunnerEntry, "is_incompatible", lambda self, _: self.install in absent and "not there"
+    )
+    absent = {RUNNERS[name].install for name in missing}
+    assert fastest("fp32", "onnxruntime") == "onnxruntime"
+    assert fastest("fp32", "openvino") == "openvino"
+    absent.add(RUNNERS["openvino"].install)
+    assert fastest("fp32", "openvino") == "onnxruntime"
+    absent.clear()
+    assert fastest("fp32", "openvino") == "tensorrt"
+    absent.update(entry.install for entry in RUNNERS.values())
+    with pytest.raises(EngineError, match="nothing here runs networks in fp32: tensorrt: not the"):
+        fastest("fp32")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -532,6 +532,8 @@ def test_the_command_line_fuses_and_records_what_was_done(name: str, tmp_path: P
     assert record["pixels"] == ("copied" if method.copies_pixels else "re-synthesised")
     knows = method.family != "pairwise"
     assert record["depth"] == ("of the method" if knows else "of a focus measure")
+    said = f"method {name} decides no depth: the maps are a focus measure's"
+    assert (said in " ".join((done.stdout + done.stderr).split())) == (not knows)
     assert name in method_table()
 
 

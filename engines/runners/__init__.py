@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from zfuse.engines.runners._runner import Precision, Runner
 
-__all__ = ["AUTO", "RUNNERS", "RunnerEntry", "fastest"]
+__all__ = ["RUNNERS", "RunnerEntry", "fastest"]
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,26 @@ RUNNERS: dict[str, RunnerEntry] = {
     ),
 }
 
-AUTO = ("tensorrt", "onnxruntime-cuda", "openvino", "onnxruntime")
-"""Runners that may be chosen without asking, the fastest first (docs/engines.md)."""
+_GPU = ("tensorrt", "onnxruntime-cuda")
+_CPU = ("onnxruntime", "openvino")
 
 
-def fastest(precision: Precision) -> str:
-    """Return the name of the first runner of `AUTO` that can serve here in a precision.
+def fastest(precision: Precision, on_cpu: str = "onnxruntime") -> str:
+    """Return the name of the fastest runner that can serve here in a precision.
+
+    Parameters
+    ----------
+    precision
+        Of the arithmetic.
+    on_cpu
+        What was measured to be faster where there is no GPU; the other serves if it is not there.
 
     Raises
     ------
     EngineError
         None can, and why.
     """
-    reasons = {name: RUNNERS[name].is_incompatible(precision) for name in AUTO}
+    reasons = {n: RUNNERS[n].is_incompatible(precision) for n in (*_GPU, on_cpu, *_CPU)}
     for name, reason in reasons.items():
         if not reason:
             return name

@@ -37,11 +37,17 @@ class Recipe:
         EngineError
             The weights are missing or damaged, or the runner cannot serve here.
         """
-        chosen = fastest(self.precision) if self.runner == "auto" else self.runner
+        chosen = self.resolved().runner
         reason = RUNNERS[chosen].is_incompatible(self.precision)
         if reason:
             raise EngineError(f"runner {chosen} cannot serve here: {reason}")
         return RUNNERS[chosen].load()(self.read())
+
+    def resolved(self) -> Recipe:
+        """Return the same recipe with the runner that ``"auto"`` stands for here."""
+        if self.runner != "auto":
+            return self
+        return replace(self, runner=fastest(self.precision, model_of(self.graph).on_cpu))
 
     def read(self) -> Opened:
         """Read the graph and check its checksum.
@@ -113,9 +119,7 @@ def session(
     EngineError
         As `load` and `Recipe.open` do.
     """
-    recipe = load(graph, runner=runner, precision=precision, threads=threads)
-    if recipe.runner == "auto":
-        recipe = replace(recipe, runner=fastest(recipe.precision))
+    recipe = load(graph, runner=runner, precision=precision, threads=threads).resolved()
     # A forked child must not use its parent's runtime: its threads did not come along. Nor may it
     # close it, so the parent's sessions stay in the table, out of reach.
     key = (os.getpid(), recipe)

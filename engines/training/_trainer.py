@@ -128,7 +128,8 @@ class Trainer:
         EngineError
             They are no longer finite.
         """
-        means = {name: float(value) / max(self._count, 1) for name, value in self._sums.items()}
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        means = means or {"loss": float("nan")}  # all steps were lost
         self._sums, self._count = {}, 0
         if not np.isfinite(means["loss"]):
             raise EngineError(

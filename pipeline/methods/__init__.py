@@ -52,13 +52,13 @@ METHODS: dict[str, MethodEntry] = {
     "fusion2void": MethodEntry(
         _HERE + "_pairwise",
         "Fusion2Void",
-        "network of two images, learned by inpainting; planes fused one by one",
+        "network of two images, learned by inpainting; for pairs, stacks by a tree",
         _NETWORKS,
     ),
     "fusionnet": MethodEntry(
         _HERE + "_pairwise",
         "FusionNet",
-        "encoder-decoder network of two images; planes fused one by one",
+        "encoder-decoder network of two images; for pairs, stacks by a tree",
         _NETWORKS,
     ),
     "gaussian": MethodEntry(
@@ -79,7 +79,7 @@ METHODS: dict[str, MethodEntry] = {
     "rpsnn": MethodEntry(
         _HERE + "_pairwise",
         "Rpsnn",
-        "R-PSNN, network of two images; planes fused one by one",
+        "R-PSNN, network of two images; for pairs, stacks by a tree",
         _NETWORKS,
     ),
     "select": MethodEntry(
