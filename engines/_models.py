@@ -94,7 +94,14 @@ MODELS: dict[str, Model] = _table(
     Model(
         "pdmnet",
         "PdmNet",
-        ("pdmnet-survey", "pdmnet-merge", "pdmnet-reconstruct"),
+        (
+            "pdmnet-survey",
+            "pdmnet-survey-one",
+            "pdmnet-share",
+            "pdmnet-merge",
+            "pdmnet-merge-one",
+            "pdmnet-reconstruct",
+        ),
         "stacks, wavelet bands, planes in any order",
     ),
     Model("rpsnn", "Rpsnn", ("rpsnn",), "pairs, two branches with wide receptive fields"),

@@ -150,7 +150,7 @@ def plan_tiles(
     memory = memory or default
     budget = memory - process
     for edge in edges:
-        share = _BETWEEN_TILES if edge < max(height, width) else 1
+        share = 1 if edge >= max(height, width) or method.own_threads else _BETWEEN_TILES
         rows = min(edge, height)
         strips = max(1, min(lanes, rows // max(_STRIP_ROWS, 3 * method.halo)))
         in_flight = min(ceil(lanes / strips), times * ceil(height / edge) * ceil(width / edge))

@@ -385,7 +385,8 @@ def fuse(
     tile
         Edge of a tile in pixels; the result does not depend on it.
     memory
-        Bytes the fold may use beside the result.
+        Bytes the fold may use beside the result; default: for methods that run a network 2 GB,
+        for others what the whole image takes at once.
     workers
         Threads; default: all cores.
 
@@ -416,8 +417,8 @@ def fuse(
         raise ZfuseError(f"{opened.shape[0]} time points; fuse them one by one, or use zfuse.run")
     chosen = make_method(method)
     job = make_job(
-        opened, chosen, channel=channel, memory=memory or 10**12, workers=workers, tile=tile,
-        align=align,
+        opened, chosen, channel=channel, memory=memory or _unlimited(chosen), workers=workers,
+        tile=tile, align=align,
     )  # fmt: skip
     job = align_job(job, align, Progress())
     _, channels, _, height, width = opened.shape
@@ -431,3 +432,8 @@ def fuse(
 
     run_jobs([job], [keep], Progress())
     return Fused(image if "c" in opened.axes else image[0], depth, confidence)
+
+
+def _unlimited(method: Method) -> int | None:
+    """Return what in-memory stacks get: their like again, but a network needs kilobytes a pixel."""
+    return None if method.own_threads else 10**12

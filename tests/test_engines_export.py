@@ -272,7 +272,9 @@ def test_half_stays_near_float32(toy: Path, graph: str) -> None:
     with load(graph, runner="onnxruntime", precision="fp16").open() as runner:
         found = runner(inputs)
     assert all(values.dtype == np.float32 for values in found.values())
-    assert 0 < difference(found, wanted) < 1e-2
+    assert difference(found, wanted) < 1e-2
+    if graph != "pdmnet-share":  # its convolutions are its last: they stay in float32
+        assert difference(found, wanted) > 0
 
 
 def test_running_sums_stay_in_float32(toy: Path) -> None:

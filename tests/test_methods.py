@@ -131,7 +131,9 @@ def test_pixels_that_are_not_finite_are_never_in_focus(name: str, bad: float) ->
     assert np.isfinite(fused.image[~nowhere]).all()
     if make_method(name).passes > 1:  # depth is cleaned by a median of 3 x 3: the rim may follow
         inside[[20, 29]] = inside[:, [20, 29]] = False
-    if name != "pdmnet":  # sees holes filled from what surrounds them, and takes that for sharp
+    if name == "pdmnet":  # a mean over planes: of the other four, which show nothing, it is 2 too
+        assert (fused.confidence[inside] < 0.2).all()
+    else:
         assert (np.abs(fused.depth[inside] - 2) > 0.5).all()
     assert not np.isfinite(fused.image[nowhere]).any()
     assert fused.confidence[45, 45] == 0

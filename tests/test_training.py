@@ -44,6 +44,7 @@ from zfuse.pipeline import _metrics
 from zfuse.pipeline._cli import app
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._train_config import describe_data, load_train_file
+from zfuse.pipeline._training_stacks import Merged, Simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,7 +75,7 @@ def pair_scene(rng: np.random.Generator, size: int = 32, channels: int = 3) -> S
 class Pairs:
     """A source without memory, as the contract asks for."""
 
-    def draw(self, rng: np.random.Generator) -> Scene:
+    def draw(self, rng: np.random.Generator, step: int) -> Scene:
         return pair_scene(rng)
 
 
@@ -300,9 +301,43 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
     assert {len(batch.truth) for batch in drawn(30)} == {2, 3}  # both mixes
 
 
+@pytest.mark.parametrize("kind", [Simulated, Merged])
+def test_stacks_depend_on_the_step_alone(kind: type[Simulated | Merged]) -> None:
+    """A resumed run draws what the first one would have, whatever is kept in memory."""
+    first, resumed = (kind().open(48, 2) for _ in range(2))
+    for step in range(0, 40, 13):
+        first.draw(np.random.default_rng(step), step)
+    one, other = (source.draw(np.random.default_rng(9), 41) for source in (first, resumed))
+    assert np.array_equal(one.planes, other.planes)
+    assert np.array_equal(one.truth, other.truth)
+
+
+def test_merged_runs_hold_all_that_is_asked_for() -> None:
+    source = Merged(clean=1).open(64, 2)
+    better = 0
+    for step in range(12):
+        scene = source.draw(np.random.default_rng(step), step)
+        error = np.abs(scene.planes - scene.truth)
+        assert error.min(0).max() < 0.5 / 255 + 1e-6  # some are rounded to 8 bits
+        better += bool((error.mean((1, 2, 3)) > 1e-3).all())
+    assert better >= 6  # in most scenes neither plane is the truth
+
+
+def test_noise_of_stacks_is_what_they_say() -> None:
+    clean, noisy = Simulated(clean=1), Simulated(clean=0, photons=(500, 5000))
+    for seed in range(6):
+        scenes = [s.open(96, 6).draw(np.random.default_rng(seed), 0) for s in (clean, noisy)]
+        gain, floor = scenes[1].noise
+        assert scenes[0].noise == (0, 0)
+        # Both draw the same stack and stretch it alike.
+        error = scenes[1].planes - scenes[0].planes
+        variance = gain * scenes[0].planes + floor
+        assert (error**2).mean() == pytest.approx(variance.mean(), rel=0.1)
+
+
 def test_an_error_in_a_source_is_not_lost() -> None:
     class Broken:
-        def draw(self, rng: np.random.Generator) -> Scene:
+        def draw(self, rng: np.random.Generator, step: int) -> Scene:
             raise OSError("disk gone")
 
     with (
@@ -612,8 +647,8 @@ def test_folders_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_an_infinite_loss_is_refused_and_the_best_weights_stay(tmp_path: Path) -> None:
     class Spoilt(Pairs):
-        def draw(self, rng: np.random.Generator) -> Scene:
-            scene = super().draw(rng)
+        def draw(self, rng: np.random.Generator, step: int) -> Scene:
+            scene = super().draw(rng, step)
             return scene if rng.bit_generator.seed_seq.entropy[1] < 4 else spoilt(scene)
 
     def spoilt(scene: Scene) -> Scene:

@@ -5,6 +5,7 @@ Must not know: networks, files, who calls.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zfuse.engines._errors import EngineError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRuntimeCudaRunner", "OnnxRuntimeRunner"]
 
 _ERRORS_ONLY = 3
+_POWERS_OF_TWO = 0
 
 
 class OnnxRuntimeRunner(Runner):
@@ -38,6 +40,8 @@ class OnnxRuntimeRunner(Runner):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Patterns hold one block for each shape seen: measured 1.6 times the memory, 3 % slower.
         options.enable_mem_pattern = False
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         self._names = list(self.outputs)
         try:
             self._session: Any = onnxruntime.InferenceSession(
@@ -72,6 +76,34 @@ class OnnxRuntimeCudaRunner(OnnxRuntimeRunner):
 
     name: ClassVar[str] = "onnxruntime-cuda"
     providers: ClassVar[tuple[str, ...]] = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+@cache
+def _share_arena() -> None:
+    """Let all sessions of the process take their memory from one arena.
+
+    By default each keeps one of its own: PDMNet's three graphs then need 807 instead of 524 bytes
+    a pixel, and 6 to 9 % more time. Extended by powers of two, ORT's default: as requested takes
+    7 % less for PDMNet, but 12 % more for FusionNet.
+    """
+    import onnxruntime
+
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo(
+            "Cpu",
+            onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+            0,
+            onnxruntime.OrtMemType.DEFAULT,
+        ),
+        onnxruntime.OrtArenaCfg(
+            {
+                "max_mem": 0,
+                "arena_extend_strategy": _POWERS_OF_TWO,
+                "initial_chunk_size_bytes": -1,
+                "max_dead_bytes_per_chunk": -1,
+            }
+        ),
+    )
 
 
 def _content(opened: Opened) -> bytes:

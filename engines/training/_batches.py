@@ -106,7 +106,7 @@ class Batches:
         rng = np.random.default_rng([self._seed, step])
         mix = self._mixes[_choose(rng, [mix.share for mix in self._mixes], 1)[0]]
         chosen = _choose(rng, mix.weights, mix.size)
-        return collate([mix.sources[index].draw(rng) for index in chosen], self._channels)
+        return collate([mix.sources[index].draw(rng, step) for index in chosen], self._channels)
 
 
 def _choose(rng: np.random.Generator, weights: Sequence[float], count: int) -> list[int]:

@@ -41,5 +41,8 @@ class Scene:
 class SceneSource(Protocol):
     """Makes scenes of one crop size and number of planes, fresh ones at every call."""
 
-    def draw(self, rng: np.random.Generator) -> Scene:
-        """Make a scene; the same generator state gives the same scene."""
+    def draw(self, rng: np.random.Generator, step: int) -> Scene:
+        """Make a scene; the same generator state and step of the training give the same scene.
+
+        With the step a source can keep what is costly for some steps, and then renew it.
+        """

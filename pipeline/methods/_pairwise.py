@@ -92,21 +92,21 @@ class _Pairwise(NetworkMethod, BlendingMethod):
 class Rpsnn(_Pairwise):
     """Fuse planes by R-PSNN."""
 
-    activation_bytes: ClassVar[int] = 2700
+    activation_bytes: ClassVar[int] = 2800
     name: Literal["rpsnn"] = "rpsnn"
 
 
 class Fusion2Void(_Pairwise):
     """Fuse planes by Fusion2Void, for which the order of a pair makes no difference."""
 
-    activation_bytes: ClassVar[int] = 950
+    activation_bytes: ClassVar[int] = 1050
     name: Literal["fusion2void"] = "fusion2void"
 
 
 class FusionNet(_Pairwise):
     """Fuse planes by FusionNet."""
 
-    activation_bytes: ClassVar[int] = 1900
+    activation_bytes: ClassVar[int] = 2400
     name: Literal["fusionnet"] = "fusionnet"
 
 

@@ -65,7 +65,7 @@ class Umis(NetworkMethod):
     family: ClassVar[str] = "selection"
     copies_pixels: ClassVar[bool] = True
     passes: ClassVar[int] = 2
-    activation_bytes: ClassVar[int] = 1400
+    activation_bytes: ClassVar[int] = 1850
 
     name: Literal["umis"] = "umis"
     batch: Batch = 1
