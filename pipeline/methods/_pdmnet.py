@@ -78,7 +78,7 @@ class PdmNet(NetworkMethod):
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Count the network's features, what is carried, planes as floats, the picture."""
-        return self.batch * (self.activation_bytes + 8 * channels) + (16 + itemsize) * channels
+        return self.batch * (self.activation_bytes + 8 * channels) + (40 + itemsize) * channels
 
     def calibrate(self, sample: Sample) -> _Calibration:
         """Estimate the range of values, and the noise of the decision signal and of channels."""
@@ -110,7 +110,7 @@ class PdmNet(NetworkMethod):
 
     def next_pass(self, state: _State) -> None:
         """Pooled features are known; what is made of them is made once."""
-        state.run_alone(self.open("pdmnet-share"))
+        state.share(self.open("pdmnet-share"))
         state.graph = self.open("pdmnet-merge" + self.number)
 
     def finish(self, state: _State) -> Fused:
@@ -176,14 +176,12 @@ class _State:
                 old = before.get(name, np.float32(0))
                 self._carried[name] = old + known * (now - old)
 
-    def run_alone(self, graph: Graph) -> dict[str, NDArray[Any]]:
-        """Run a graph between or after the passes; what it takes is not needed any more."""
-        if self._only is not None:
-            return {}
-        made = self._run(graph)
-        for name in graph.inputs:
-            del self._carried[name]
-        return made
+    def share(self, graph: Graph) -> None:
+        """Run the graph between the passes; what it takes is not needed any more."""
+        if self._only is None:
+            self._run(graph)
+            for name in graph.inputs:
+                del self._carried[name]
 
     def _run(self, graph: Graph, **given: NDArray[Any]) -> dict[str, NDArray[Any]]:
         known = self._carried | given
@@ -198,11 +196,14 @@ class _State:
 
     def finish(self, reconstruct: Graph) -> Fused:
         """Return image, depth and confidence of the core."""
-        core = self._floats.core
+        core, inputs = self._floats.core, list(reconstruct.inputs.items())
         if self._only is not None:
             nothing = np.zeros(self._floats.shape, np.float32)[core]
             return Fused(self._floats.to_dtype(self._only), nothing, nothing.copy())
-        made = self.run_alone(reconstruct)
+        images = []
+        for channel in range(self._lengths["channels"]):  # together they would need more memory
+            made = reconstruct(**{name: self._of(channel, name, axes) for name, axes in inputs})
+            images.append(made["image"][0])
         depth = np.clip(made["depth"][core], 0, self._c.planes - 1)
         unsure = np.float32(sqrt((self._c.planes**2 - 1) / 12))
         confidence = np.clip(1 - made["spread"][core] / unsure, 0, 1)
@@ -210,8 +211,16 @@ class _State:
         unknown = self._floats.unknown()
         if unknown is not None:
             confidence[unknown] = 0
-        image = self._floats.to_dtype(self._c.limits.restore(made["image"]))
+        image = self._floats.to_dtype(self._c.limits.restore(np.stack(images)))
         return Fused(image, np.ascontiguousarray(depth), confidence.astype(np.float32))
+
+
+    def _of(self, channel: int, name: str, axes: tuple[int | str, ...]) -> NDArray[Any]:
+        """Return a channel's part of something carried; an axis "4*channels" holds 4 of each."""
+        step = self._lengths["channels"]
+        every = slice(channel, None, step)
+        at = tuple(every if "channels" in str(axis) else slice(None) for axis in axes)
+        return np.ascontiguousarray(self._carried[name][at])
 
 
 def _noise(columns: list[Plane]) -> Plane:
