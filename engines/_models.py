@@ -57,6 +57,8 @@ class Model:
         One line.
     on_cpu
         The runner that was measured to be the fastest on CPUs (docs/engines.md).
+    narrow_on_cpu
+        Whether bfloat16 keeps its scores there: a network that chooses pixels, and makes none.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Model:
     graphs: tuple[str, ...]
     summary: str
     on_cpu: str = "onnxruntime"
+    narrow_on_cpu: bool = False
     module: str = "zfuse.engines.networks"
 
     def load(self) -> Any:
@@ -105,7 +108,14 @@ MODELS: dict[str, Model] = _table(
         "stacks, wavelet bands, planes in any order",
     ),
     Model("rpsnn", "Rpsnn", ("rpsnn",), "pairs, two branches with wide receptive fields"),
-    Model("umis", "Umis", ("umis",), "stacks, learnt focus measure, pixels copied", "openvino"),
+    Model(
+        "umis",
+        "Umis",
+        ("umis",),
+        "stacks, learnt focus measure, pixels copied",
+        on_cpu="openvino",
+        narrow_on_cpu=True,
+    ),
 )
 
 

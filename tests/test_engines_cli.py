@@ -137,7 +137,10 @@ def test_export(toy: Path, tmp_path: Path) -> None:
     [
         ("verify zzz", "unknown network 'zzz': choose from "),
         ("build umsi", "unknown network 'umsi': did you mean 'umis'?"),
-        ("build toy --precision int8", "unknown precision 'int8': choose from fp32, fp16, bf16"),
+        (
+            "build toy --precision int8",
+            "unknown precision 'int8': choose from fp32, fp16, bf16",
+        ),
         ("build toy --precision bf16", "TensorRT computes in fp16 or fp32, not bf16"),
         ("build toy --tile 0", "--tile 0: must be 1 or more"),
         ("export toy --checkpoint x.pt", "say where to: either --out FOLDER, or --install"),

@@ -223,3 +223,16 @@ def test_bfloat16_only_chooses(weights: None) -> None:
         assert difference(runner(inputs), wanted) < 3e-2
     with pytest.raises(EngineError, match="onnxruntime cannot serve here: it computes in fp32 or"):
         engines.load("toy", runner="onnxruntime", precision="bf16").open()
+
+
+@pytest.mark.parametrize(
+    ("graph", "runner", "precision"),
+    [
+        ("umis", "openvino", "bf16"),  # chooses
+        ("umis", "onnxruntime", "fp32"),  # has no bfloat16
+        ("pdmnet-merge", "openvino", "fp32"),  # makes pixels
+    ],
+)
+def test_auto_is_bfloat16_where_it_only_chooses(graph: str, runner: str, precision: str) -> None:
+    recipe = engines.load(graph, runner=runner, precision="auto")
+    assert recipe.resolved().precision == precision

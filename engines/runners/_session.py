@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, replace
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from zfuse.engines._errors import EngineError
 from zfuse.engines._models import card, model_of, read_graph
@@ -26,7 +26,7 @@ class Recipe:
 
     graph: str
     runner: str
-    precision: Precision
+    precision: Precision | Literal["auto"]
     threads: int
 
     def open(self) -> Runner:
@@ -37,17 +37,26 @@ class Recipe:
         EngineError
             The weights are missing or damaged, or the runner cannot serve here.
         """
-        chosen = self.resolved().runner
-        reason = RUNNERS[chosen].is_incompatible(self.precision)
+        chosen = self.resolved()
+        reason = RUNNERS[chosen.runner].is_incompatible(chosen.arithmetic)
         if reason:
-            raise EngineError(f"runner {chosen} cannot serve here: {reason}")
-        return RUNNERS[chosen].load()(self.read())
+            raise EngineError(f"runner {chosen.runner} cannot serve here: {reason}")
+        return RUNNERS[chosen.runner].load()(chosen.read())
 
     def resolved(self) -> Recipe:
-        """Return the same recipe with the runner that ``"auto"`` stands for here."""
-        if self.runner != "auto":
-            return self
-        return replace(self, runner=fastest(self.precision, model_of(self.graph).on_cpu))
+        """Return the same recipe with the runner and precision that ``"auto"`` stands for here."""
+        model, runner = model_of(self.graph), self.runner
+        if runner == "auto":
+            runner = fastest(self.arithmetic, model.on_cpu)
+        precision = self.arithmetic
+        if self.precision == "auto" and model.narrow_on_cpu and runner == "openvino":
+            precision = "bf16"
+        return replace(self, runner=runner, precision=precision)
+
+    @property
+    def arithmetic(self) -> Precision:
+        """What is asked of the runner before it is known which one serves."""
+        return "fp32" if self.precision == "auto" else self.precision
 
     def read(self) -> Opened:
         """Read the graph and check its checksum.
@@ -63,7 +72,7 @@ class Recipe:
             read_graph(self.graph),
             about.graphs[self.graph],
             about.multiple,
-            self.precision,
+            self.arithmetic,
             self.threads,
         )
 
@@ -85,8 +94,9 @@ def load(
         Of the table `RUNNERS`; ``"auto"``: the fastest that can serve here.
     precision
         ``"fp32"``; ``"fp16"``: half where that costs nothing that is seen; ``"bf16"``: bfloat16,
-        8 bits, on CPUs that have it, for networks that only choose. Inputs and outputs are float32
-        all the same.
+        8 bits, on CPUs that have it, for networks that only choose; ``"auto"``: bfloat16 where
+        that is faster and was measured to keep the network's scores, or else float32. Inputs and
+        outputs are float32 all the same.
     threads
         That one call may use on a CPU; by default one, for callers that have threads of their own.
 
@@ -98,8 +108,8 @@ def load(
     model_of(graph)
     if runner != "auto" and runner not in RUNNERS:
         raise EngineError(f"unknown runner {runner!r}: choose from auto, {', '.join(RUNNERS)}")
-    if precision not in get_args(Precision):
-        raise EngineError(f"unknown precision {precision!r}: choose from fp32, fp16, bf16")
+    if precision != "auto" and precision not in get_args(Precision):
+        raise EngineError(f"unknown precision {precision!r}: choose from fp32, fp16, bf16, auto")
     if threads is not None and threads < 1:
         raise EngineError(f"threads = {threads}: must be 1 or more")
     return Recipe(graph, runner, cast("Precision", precision), threads or 1)

@@ -52,8 +52,10 @@ class NetworkMethod(Method):
     runner: Literal[
         "auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "torch", "torch-compile"
     ] = Field("auto", description="what runs the network; auto: the fastest that is installed")
-    precision: Literal["fp32", "fp16"] = Field(
-        "fp32", description="of the network's arithmetic; fp16 needs a GPU to be faster"
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto",
+        description="of the network's arithmetic; fp16 needs a GPU to be faster; auto: fp32, but "
+        "bf16 for umis through OpenVINO",
     )
     threads: int | None = Field(
         None, ge=1, exclude=True, description="of the runner; default: those of the run"

@@ -214,7 +214,6 @@ class _State:
         image = self._floats.to_dtype(self._c.limits.restore(np.stack(images)))
         return Fused(image, np.ascontiguousarray(depth), confidence.astype(np.float32))
 
-
     def _of(self, channel: int, name: str, axes: tuple[int | str, ...]) -> NDArray[Any]:
         """Return a channel's part of something carried; an axis "4*channels" holds 4 of each."""
         step = self._lengths["channels"]
