@@ -427,6 +427,17 @@ def test_settings_that_are_wrong_are_one_line(settings: dict[str, Any], message:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["pdmnet", "umis"])
+def test_200_planes_on_a_slope(name: str) -> None:
+    planes = scene(200, (24, 400))
+    focus = np.linspace(0, 199, 400)
+    fused = zfuse.fuse(planes, name)
+    assert np.median(np.abs(fused.depth - focus)) < 1
+    truth = planes[focus.round().astype(int), :, np.arange(400)].T.astype(float)
+    error = (fused.image - truth).std()
+    assert error < 0.6 * (planes.mean(0) - truth).std()
+
+
 # PDMNet ---------------------------------------------------------------------------------------
 
 
