@@ -107,7 +107,7 @@ class Chooser(nn.Module):
         self.from_deep = nn.Conv2d(DEEP, COARSE, 1)
         self.join_coarse = _conv(COARSE, COARSE)
         self.from_coarse = nn.Conv2d(COARSE, FINE, 1)
-        self.join_fine = _conv(FINE, FINE)
+        self.join_fine = nn.Sequential(_conv(FINE, FINE), _conv(FINE, FINE))
         self.fine_logits = nn.Conv2d(FINE, 5, 1)
         self.coarse_logits = nn.Conv2d(COARSE, 2, 1)
 
