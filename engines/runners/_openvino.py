@@ -5,7 +5,6 @@ Must not know: networks, files, who calls.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zfuse.engines._errors import EngineError
@@ -44,15 +43,20 @@ class OpenVinoRunner(Runner):
                 f"OpenVINO {openvino.__version__} cannot open graph {opened.graph}: "
                 f"{' '.join(str(error).split())[:300]}"
             ) from error
-        self._mine = threading.local()
+        # A request holds the buffers of one call. As many as ever ran at once are kept; one for
+        # every thread would be one for every stack, as each stack is fused by threads of its own.
+        self._idle: list[Any] = []
 
     def _run(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        request = getattr(self._mine, "request", None)
-        if request is None:  # a request holds the buffers of one call
-            request = self._mine.request = self._model.create_infer_request()
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
         results = request.infer(arrays, share_inputs=True)
-        return {name: results[name].copy() for name in self.outputs}
+        copies = {name: results[name].copy() for name in self.outputs}
+        self._idle.append(request)
+        return copies
 
     def _release(self) -> None:
-        self._mine = threading.local()
+        self._idle.clear()
         self._model = None
