@@ -120,7 +120,8 @@ def fuse(
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="For the whole process (default: 680MB; 1GB for two passes)."
+            metavar="SIZE",
+            help="For the whole process (default: 680MB; two passes 1GB; networks 2GB).",
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads (default: all cores).")] = None,

@@ -73,7 +73,9 @@ class RunConfig(BaseModel):
     pixel_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm a pixel")
     tile: int | None = Field(None, gt=0, description="edge of a tile in px; default: by memory")
     memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
-        None, gt=0, description="bytes for the whole process; default: 680 MB, two passes 1 GB"
+        None,
+        gt=0,
+        description="bytes for the whole process; default: 680 MB, two passes 1 GB, networks 2 GB",
     )
     workers: int | None = Field(None, ge=1, description="threads; default: all cores")
     overwrite: bool = Field(False, description="replace an output that exists")
