@@ -32,7 +32,7 @@ from quality_tables import markdown
 from quality_targets import COPIED, NETWORKS, OURS
 
 import zfuse
-from zfuse.engines.runners import fastest
+from zfuse.engines import MODELS, load
 from zfuse.pipeline import _metrics as metrics
 from zfuse.pipeline.methods import METHODS
 
@@ -151,8 +151,11 @@ def machine(versions: dict[str, str]) -> str:
     model = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     programs = {"zfuse": zfuse.__version__, "NumPy": np.__version__, **versions}
     if methods().keys() & set(NETWORKS):
-        runner = fastest("fp32")
-        programs[f"networks on {runner}"] = metadata.version(runner)
+        for model in MODELS.values():
+            chosen = load(model.graphs[0], precision="auto").resolved()
+            programs[f"{model.name} on {chosen.runner} in {chosen.precision}"] = metadata.version(
+                chosen.runner
+            )
     programs["Python"] = platform.python_version()
     return (
         f"Measured on {date.today():%Y-%m-%d}, {platform.system()}, {len(model)} cores of "
