@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["PdmNet"]
 
 _OUT = "_out"
-# Of the range, in mid-grey. 8-bit and JPEG rounding look like 0.001 to 0.003, and grain of that size
+# Of the range, in mid-grey. 8-bit and JPEG rounding look like 0.001 to 0.003, and grain so small
 # belongs to a photograph: told of it, the network takes it out (.983 instead of .997 in pair 78 of
 # MFI-WHU). At 0.005, 1.3 of 255 grey levels, noise begins to be seen.
 _NO_NOISE = 0.005
