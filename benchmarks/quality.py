@@ -151,9 +151,9 @@ def machine(versions: dict[str, str]) -> str:
     model = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     programs = {"zfuse": zfuse.__version__, "NumPy": np.__version__, **versions}
     if methods().keys() & set(NETWORKS):
-        for model in MODELS.values():
-            chosen = load(model.graphs[0], precision="auto").resolved()
-            programs[f"{model.name} on {chosen.runner} in {chosen.precision}"] = metadata.version(
+        for network in MODELS.values():
+            chosen = load(network.graphs[0], precision="auto").resolved()
+            programs[f"{network.name} on {chosen.runner} in {chosen.precision}"] = metadata.version(
                 chosen.runner
             )
     programs["Python"] = platform.python_version()
