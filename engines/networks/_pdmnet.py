@@ -36,6 +36,7 @@ from zfuse.engines.networks._pdmnet_parts import (
     Encoder,
     cells,
     haar,
+    haar_of_cells,
     inverse_haar,
     noise_deviation,
     up,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PdmNet"]
 
-_SOFTER = 1 / 3  # of the logits: enough that what is second still shows
 _TINY = 1e-20  # of a sum of weights: no plane had a value here
 
 
@@ -108,7 +108,6 @@ class PdmNet(nn.Module):
         """Return what planes (N, C, H, W) add to the sums that `reconstruct` takes."""
         fine, coarse = (torch.exp(m.float()) for m in logits)
         pixel, place = fine[:, :4], fine[:, 4:]
-        soft = torch.exp(logits[0][:, :4].float() * _SOFTER)
         detail2, mean = coarse[:, :1], coarse[:, 1:]
         parts = cells(planes)
         low2, details2 = haar((parts[0] + parts[1] + parts[2] + parts[3]) * 0.25)
@@ -116,9 +115,9 @@ class PdmNet(nn.Module):
         return (
             mean * low2,
             detail2 * details2,
-            torch.cat([w[:, i : i + 1] * p for w in (pixel, soft) for i, p in enumerate(parts)], 1),
+            torch.cat([pixel[:, i : i + 1] * part for i, part in enumerate(parts)], 1),
             pixel.mean(1, keepdim=True) * features,
-            torch.cat([pixel, soft, pixel * pixel, place, place * z, place * z * z], 1),
+            torch.cat([pixel, pixel * pixel, place, place * z, place * z * z], 1),
             torch.cat([mean, detail2, detail2 * detail2], 1),
         )
 
@@ -135,17 +134,18 @@ class PdmNet(nn.Module):
             return by_kind.transpose(1, 2).flatten(0, 1)
 
         fine, coarse = fine_weights.clamp(min=_TINY), coarse_weights.clamp(min=_TINY)
-        pixel, squared = fine[:, :4], fine[:, 8:12]
-        place, first, second = (fine[:, i : i + 1] for i in range(12, 15))
+        pixel, squared = fine[:, :4], fine[:, 4:8]
+        place, first, second = (fine[:, i : i + 1] for i in range(8, 11))
         mean, detail2, squared2 = (coarse[:, i : i + 1] for i in range(3))
         low = inverse_haar(apart(low2 / mean, 1), apart(details2 / detail2, 3))
-        merged = apart(pixels, 8) / fine[:, :8].repeat_interleave(channels, 0)
+        merged = apart(pixels, 4) / pixel.repeat_interleave(channels, 0)
+        near, details = haar_of_cells(*(merged[:, i : i + 1] for i in range(4)))
         # The part of a plane's noise that is left in a weighted mean: sqrt(Σ w²) / Σ w.
         of_pixels = (squared.sqrt() / pixel).mean(1, keepdim=True)
         left = torch.cat([of_pixels, up(squared2.sqrt() / detail2)], 1)
         left = noise_deviation(low, noise) * left.repeat_interleave(channels, 0)
         seen = (features / pixel.mean(1, keepdim=True)).repeat_interleave(channels, 0)
-        image = self.decoder(low, merged[:, :4], merged[:, 4:], left, seen)
+        image = self.decoder(low, near, details, left, seen)
         depth = first / place
         spread = (second / place - depth * depth).clamp(min=0).sqrt()
         return image, up(depth)[:, 0], up(spread)[:, 0]

@@ -34,7 +34,7 @@ _SHARED: dict[str, dict[int, str]] = {"shared_fine": _HALF, "shared_coarse": _QU
 _SUMS: dict[str, dict[int, str]] = {
     "low2": {1: "channels", **_QUARTER},
     "details2": {1: "3*channels", **_QUARTER},
-    "pixels": {1: "8*channels", **_HALF},
+    "pixels": {1: "4*channels", **_HALF},
     "features": _HALF,
     "fine_weights": _HALF,
     "coarse_weights": _QUARTER,
@@ -54,9 +54,9 @@ def _zeros(names: Iterable[str]) -> dict[str, Tensor]:
         "shared_coarse": (1, COARSE, *quarter),
         "low2": (1, 2, *quarter),
         "details2": (1, 6, *quarter),
-        "pixels": (1, 16, *half),
+        "pixels": (1, 8, *half),
         "features": (1, FINE, *half),
-        "fine_weights": (1, 15, *half),
+        "fine_weights": (1, 11, *half),
         "coarse_weights": (1, 3, *quarter),
     }
     return {name: torch.zeros(maps[name]) for name in names}
@@ -280,12 +280,12 @@ class Reconstruct(nn.Module):
         # As of planes: values in 0..1, depths that differ. A spread of next to nothing is the root
         # of a difference that rounding decides.
         z = 5 * torch.rand_like(fine[:, :1])
-        fine[:, 13:14], fine[:, 14:15] = fine[:, 12:13] * z, fine[:, 12:13] * (z * z + 1)
+        fine[:, 9:10], fine[:, 10:11] = fine[:, 8:9] * z, fine[:, 8:9] * (z * z + 1)
         values = {k: torch.rand_like(v) for k, v in sums.items()}
         return {
             "low2": coarse[:, :1] * values["low2"],
             "details2": coarse[:, 1:2] * (values["details2"] - 0.5) / 4,
-            "pixels": fine[:, :8].repeat_interleave(2, 1) * values["pixels"],
+            "pixels": fine[:, :4].repeat_interleave(2, 1) * values["pixels"],
             "features": fine[:, :1] * values["features"],
             "fine_weights": fine,
             "coarse_weights": coarse,

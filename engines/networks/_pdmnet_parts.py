@@ -19,7 +19,6 @@ FINE, COARSE, DEEP = 24, 48, 64
 
 _BOUND = 8.0  # of logits: e^16 between planes is as good as a choice, and 200 e^8 is no overflow
 _DECODER = 48
-_STEP = 8.0  # from sharply to softly merged pixels and beyond; 5 lead to the other of two planes
 
 
 def cells(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -138,38 +137,28 @@ class Decoder(nn.Module):
     """Corrects merged sub-bands, knowing the features and the noise that is left in them.
 
     The means of the 2 x 2 cells are known twice: merged by the coarse weights (`low`, with less
-    noise) and from the merged pixels (true at outlines). A gate mixes the two. Pixels are known
-    twice as well, merged by sharp and by soft weights: the difference points from what was chosen
-    to what was not, so at an outline the decoder can decide anew.
+    noise) and from the merged pixels (`near`, true at outlines). A gate mixes the two.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Sequential(_conv(11 + FINE, _DECODER), _conv(_DECODER, _DECODER))
+        self.first = nn.Sequential(_conv(7 + FINE, _DECODER), _conv(_DECODER, _DECODER))
         self.deep = nn.Sequential(
             _down(_DECODER, DEEP), _conv(DEEP, DEEP), _conv(DEEP, DEEP), _conv(DEEP, DEEP)
         )
         self.from_deep = nn.Conv2d(DEEP, _DECODER, 1)
-        out = nn.Conv2d(_DECODER, 9, 3, padding=1)
+        out = nn.Conv2d(_DECODER, 5, 3, padding=1)
         self.last = nn.Sequential(_conv(_DECODER, _DECODER), out)
         nn.init.zeros_(out.weight)  # an untrained network merges and corrects nothing
         assert out.bias is not None
         nn.init.zeros_(out.bias)
 
     def forward(
-        self, low: Tensor, sharp: Tensor, soft: Tensor, noise: Tensor, features: Tensor
+        self, low: Tensor, near: Tensor, details: Tensor, noise: Tensor, features: Tensor
     ) -> Tensor:
-        away = soft - sharp
-        near, details = haar_of_cells(*sharp.split(1, 1))
-        seen = [
-            low - 0.5,
-            (near - low) * 8,
-            details * 8,
-            *(m * 8 for m in haar_of_cells(*away.split(1, 1))),
-        ]
-        first = self.first(torch.cat([*seen, noise * 8, features], 1))
+        apart = near - low
+        seen = torch.cat([low - 0.5, apart * 8, details * 8, noise * 8, features], 1)
+        first = self.first(seen)
         made = self.last(first + up(self.from_deep(self.deep(first))))
-        steps = _STEP * torch.tanh(made[:, 5:] / _STEP)
-        near, details = haar_of_cells(*(sharp + steps * away).split(1, 1))
-        low = low + torch.sigmoid(made[:, 4:5]) * (near - low) + made[:, :1] / 8
+        low = low + torch.sigmoid(made[:, 4:]) * apart + made[:, :1] / 8
         return inverse_haar(low, details + made[:, 1:4] / 8)
