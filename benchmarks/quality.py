@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 VARIANTS: dict[str, dict[str, Any]] = {
     "adaptive (quantitative)": {"name": "adaptive", "quantitative": True},
     "select (smooth 2)": {"name": "select", "smooth": 2},
-    "fusion2void (tree)": {"name": "fusion2void", "order": "tree"},
-    "fusionnet (tree)": {"name": "fusionnet", "order": "tree"},
+    "fusion2void (cascade)": {"name": "fusion2void", "order": "cascade"},
+    "fusionnet (cascade)": {"name": "fusionnet", "order": "cascade"},
 }
 
 

@@ -35,7 +35,7 @@ SINGLE = "best single plane"
 ENFUSE, PUBLISHED = "enfuse (hard mask)", "focus-stack (published)"
 _SLOW = ("fusion2void", "rpsnn")  # minutes a stack on two cores
 _SLOWISH = (*_SLOW, "fusionnet", "umis")  # half a minute
-TREES = ("fusion2void (tree)", "fusionnet (tree)")
+CASCADES = ("fusion2void (cascade)", "fusionnet (cascade)")
 """Rows for `DataSet.only` alone."""
 
 # Of real stacks, where methods stand side by side.
@@ -47,7 +47,7 @@ _CLAIMED = (
     "umis", "pdmnet", OURS, "select", "laplacian", "wavelet", "complex-wavelet", ENFUSE,
     "enfuse (soft mask)", "Shine Stacker (pyramid)", PUBLISHED,
 )  # fmt: skip
-_ORDERS = ("fusion2void", "fusion2void (tree)", "fusionnet", "fusionnet (tree)")
+_ORDERS = ("fusion2void", "fusion2void (cascade)", "fusionnet", "fusionnet (cascade)")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class DataSet:
         """Whether a method or peer has a row."""
         if self.only:
             return row in self.only
-        return row not in self.without and row not in TREES
+        return row not in self.without and row not in CASCADES
 
 
 def data_sets(data: Path, published: Path | None = None) -> dict[str, DataSet]:

@@ -4,7 +4,7 @@ R-PSNN (Jiang et al., IET Image Process. 2021), Fusion2Void (Lin et al., IEEE Tr
 Video Technol. 2024) and FusionNet know two images. Every plane is fused into what was fused before
 (``cascade``), or fused images of equally many planes are fused with each other (``tree``): then a
 value passes through log2(n) networks instead of up to n - 1, and as many images wait. The tree is
-the default: 1.6 to 1.7 dB better on 16 simulated planes (docs/quality.md).
+the default: 4 to 9 dB better on 16 simulated planes (docs/quality.md).
 
 Networks drift: over many merges small errors of brightness add up, and what one invents the next
 takes for an edge. So each merge is held within its two sources, pixel by pixel (`clamp`): no value
