@@ -46,7 +46,7 @@ _LIGHT = {
 
 # Inputs whose precision does not follow the operation's: scales are float32, shapes read no value.
 _ANY_PRECISION = {"Resize": (1, 2), "Shape": (0,), "Size": (0,)}
-_PIXEL_CHANNELS = 4  # a convolution to so few makes pixels, not features
+_PIXEL_CHANNELS = 5  # a convolution to so few makes pixels, not features; PDMNet's last has 5
 
 
 def store_half(model: ModelProto, names: Collection[str]) -> None:
