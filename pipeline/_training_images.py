@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "cropped", "images_in", "read", "sharp_images", "turned"]
 
+_BEYOND = 8  # px: networks take multiples of 8
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
@@ -35,21 +36,22 @@ def cropped(
 ) -> NDArray[Any]:
     """Cut the same random square out of images (n, Y, X, C); small ones are mirrored first.
 
-    With the probability `edges` (in rows and in columns) it is moved to the image's edge. A network
-    pads every crop with zeros, so it takes each crop's border for the image's; where real borders
-    are rare it never learns what happens there.
+    With the probability `edges` (in rows and in columns) it is moved to the image's edge, at the
+    far one beyond it by 0 to 7 px, which are mirrored: as the pipeline does with images that are no
+    multiple of 8. A network pads every crop with zeros, so it takes each crop's border for the
+    image's; where real borders are rare it never learns what happens there.
     """
-    short = [max(0, crop - n) for n in images.shape[1:3]]
-    if any(short):
-        images = np.pad(images, [(0, 0), (0, short[0]), (0, short[1]), (0, 0)], "symmetric")
-    y, x = (_place(n - crop, rng, edges) for n in images.shape[1:3])
-    return images[:, y : y + crop, x : x + crop]
+    rows, columns = (_places(n, crop, rng, edges) for n in images.shape[1:3])
+    return images[:, rows[:, None], columns]
 
 
-def _place(room: int, rng: np.random.Generator, edges: float) -> int:
+def _places(size: int, crop: int, rng: np.random.Generator, edges: float) -> NDArray[np.intp]:
+    room = max(0, size - crop)
+    start = int(rng.integers(room + 1))
     if rng.random() < edges:
-        return room if rng.random() < 0.5 else 0
-    return int(rng.integers(room + 1))
+        start = room + int(rng.integers(_BEYOND)) if rng.random() < 0.5 else 0
+    at = np.arange(start, start + crop) % (2 * size)
+    return np.minimum(at, 2 * size - 1 - at)
 
 
 def turned(images: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
-from scipy import fft, ndimage
+from scipy import fft, ndimage, special
 
 from zfuse.engines.training._scenes import Scene
 from zfuse.pipeline._training_images import Source, cropped, sharp_images, turned
@@ -43,9 +43,12 @@ _RENEW = 6  # steps of the training after which the oldest of them gives way to 
 
 
 class _Stacks(Source):
-    blur: tuple[float, float] = Field((0.5, 1.6), description="px of defocus a plane")
+    blur: tuple[float, float] = Field((0.3, 1.6), description="px of defocus a plane")
     photons: tuple[float, float] = Field((300.0, 3e5), description="at full scale")
-    clean: float = Field(0.2, ge=0, le=1, description="part of the stacks that have no noise")
+    clean: float = Field(0.35, ge=0, le=1, description="part of the stacks without noise to tell")
+    grain: float = Field(
+        0.004, ge=0, description="of those: the most there is untold, of the range"
+    )
 
 
 class Sharp(_Stacks):
@@ -121,14 +124,15 @@ class _Renderings:
         return _Rendering(maps[2:], maps[0], np.ascontiguousarray(maps[1]))
 
     def _render(self, rng: np.random.Generator) -> _Rendering:
-        blur = rng.uniform(*self._blur)
+        blur = float(np.exp(rng.uniform(*np.log(self._blur))))
         margin = int(np.ceil(blur * self._planes)) + 4
         field = fft.next_fast_len(int(1.5 * self._crop) + 2 * margin)
         relief = _RELIEFS[int(rng.integers(len(_RELIEFS)))]
         depth = make_relief(relief, field, margin, self._planes, rng)
         surface = self._surface(field, depth, rng)
         render = render_surface if rng.random() < 0.25 else render_surface_fast
-        rendered = render(surface, depth, _gaussians(blur, self._planes, field), self._planes)
+        transfer = _defocus(blur, rng.random(), self._planes, field)
+        rendered = render(surface, depth, transfer, self._planes)
         inner = (slice(margin, -margin),) * 2
         clean = np.stack([plane[inner] for plane in rendered])
         return _Rendering(clean.clip(0), surface[inner], depth[inner])
@@ -142,21 +146,25 @@ class _Exposure(NamedTuple):
     low: float
     scale: float
     rounded: bool
+    grain: float = 0.0  # deviation after the stretch, of what counts as clean
 
     @classmethod
     def of(cls, clean: Maps, config: _Stacks, rng: np.random.Generator) -> _Exposure:
         photons = float(np.exp(rng.uniform(*np.log(config.photons))))
         gain, floor = 1 / photons, (rng.uniform(0.5, 3) / photons) ** 2
+        grain = float(rng.uniform(0, config.grain))
         if rng.random() < config.clean:
             gain = floor = 0.0
+        else:
+            grain = 0.0
         low, high = (float(v) for v in np.quantile(clean, (0.002, 0.998)))
         scale = rng.uniform(0.6, 1.05) / max(high - low, 0.05)
-        return cls(gain, floor, low - rng.uniform(0, 0.1), scale, bool(rng.random() < 0.3))
+        return cls(gain, floor, low - rng.uniform(0, 0.1), scale, bool(rng.random() < 0.3), grain)
 
     def expose(self, clean: Maps, white: Maps | float) -> Maps:
         """Add noise of unit deviation, made as strong as it is, and stretch."""
         exposed = clean + np.sqrt(self.gain * clean + self.floor) * white
-        stretched = self.stretch(exposed)
+        stretched = np.asarray(self.stretch(exposed) + self.grain * white, np.float32)
         return np.round(stretched * 255) / np.float32(255) if self.rounded else stretched
 
     def stretch(self, values: Maps) -> Maps:
@@ -215,10 +223,18 @@ def _noise(shape: tuple[int, ...], length: int, rng: np.random.Generator) -> Map
     return np.asarray(rng.uniform(0.5, 1) * smooth, np.float32)
 
 
-def _gaussians(blur: float, planes: int, field: int) -> Maps:
+def _defocus(blur: float, disc: float, planes: int, field: int) -> Maps:
+    """Return transfer functions by distance in layers, of a blur that grows by `blur` px a plane.
+
+    `disc` is the part of its variance that is a disc's (geometrical optics: radius two standard
+    deviations); the rest is a Gaussian's. Microscopes lie between the two.
+    """
     squared = fft.fftfreq(field)[:, None] ** 2 + fft.rfftfreq(field)[None, :] ** 2
     sigma = blur * np.arange(layer_count(planes))[:, None, None] / PER_PLANE
-    return np.asarray(np.exp(-2 * (np.pi * sigma) ** 2 * squared), np.float32)
+    gaussian = np.exp(-2 * (1 - disc) * (np.pi * sigma) ** 2 * squared)
+    radius = 2 * np.pi * 2 * np.sqrt(disc) * sigma * np.sqrt(squared)
+    jinc = np.divide(2 * special.j1(radius), radius, out=np.ones_like(radius), where=radius > 0)
+    return np.asarray(gaussian * jinc, np.float32)
 
 
 def _texture(field: int, depth: Maps, rng: np.random.Generator) -> Maps:

@@ -44,7 +44,8 @@ from zfuse.pipeline import _metrics
 from zfuse.pipeline._cli import app
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._train_config import describe_data, load_train_file
-from zfuse.pipeline._training_stacks import Merged, Simulated
+from zfuse.pipeline._training_images import cropped
+from zfuse.pipeline._training_stacks import Merged, Simulated, _defocus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -313,7 +314,7 @@ def test_stacks_depend_on_the_step_alone(kind: type[Simulated | Merged]) -> None
 
 
 def test_merged_runs_hold_all_that_is_asked_for() -> None:
-    source = Merged(clean=1).open(64, 2)
+    source = Merged(clean=1, grain=0).open(64, 2)
     better = 0
     for step in range(12):
         scene = source.draw(np.random.default_rng(step), step)
@@ -324,7 +325,7 @@ def test_merged_runs_hold_all_that_is_asked_for() -> None:
 
 
 def test_noise_of_stacks_is_what_they_say() -> None:
-    clean, noisy = Simulated(clean=1), Simulated(clean=0, photons=(500, 5000))
+    clean, noisy = Simulated(clean=1, grain=0), Simulated(clean=0, photons=(500, 5000))
     for seed in range(6):
         scenes = [s.open(96, 6).draw(np.random.default_rng(seed), 0) for s in (clean, noisy)]
         gain, floor = scenes[1].noise
@@ -333,6 +334,44 @@ def test_noise_of_stacks_is_what_they_say() -> None:
         error = scenes[1].planes - scenes[0].planes
         variance = gain * scenes[0].planes + floor
         assert (error**2).mean() == pytest.approx(variance.mean(), rel=0.1)
+
+
+def test_grain_is_not_told() -> None:
+    still, grainy = (Simulated(clean=1, grain=g).open(96, 6) for g in (0, 0.01))
+    deviations = []
+    for seed in range(8):
+        scenes = [s.draw(np.random.default_rng(seed), 0) for s in (still, grainy)]
+        assert scenes[1].noise == (0, 0)
+        assert np.array_equal(scenes[0].truth, scenes[1].truth)
+        deviations.append(float((scenes[1].planes - scenes[0].planes).std()))
+    assert min(deviations) < 0.005 < max(deviations) < 0.0115  # 0.0011: rounding of both
+
+
+@pytest.mark.parametrize("disc", [0.0, 0.5, 1.0])
+def test_defocus_has_the_variance_it_says(disc: float) -> None:
+    field, planes, blur = 128, 5, 0.9
+    transfer = _defocus(blur, disc, planes, field)
+    assert np.allclose(transfer[0], 1)  # in focus
+    spread = np.fft.fftshift(np.fft.irfft2(transfer[-1], (field, field)))
+    x = np.arange(field) - field // 2
+    assert spread.sum() == pytest.approx(1, abs=1e-5)
+    variance = float((spread.sum(0) * x**2).sum())
+    # The discs' ripples reach the field's end, where they count with x².
+    assert variance == pytest.approx((blur * (planes - 1)) ** 2, rel=0.05)
+
+
+def test_crops_reach_beyond_the_far_edge_as_the_pipeline_does() -> None:
+    image = np.arange(40.0)[None, :, None, None] * np.ones((1, 40, 40, 1))
+    ends = set()
+    for seed in range(200):
+        rows = cropped(image, 16, np.random.default_rng(seed), edges=1.0)[0, :, 0, 0]
+        if rows[0] != 0:
+            beyond = int((rows[8:] != np.arange(rows[0], rows[0] + 16)[8:]).sum())
+            ends.add(beyond)
+            assert rows[15 - beyond] == 39
+            if beyond:  # as NumPy's "symmetric"
+                assert list(rows[-beyond:]) == list(range(39, 39 - beyond, -1))
+    assert ends == set(range(8))
 
 
 def test_an_error_in_a_source_is_not_lost() -> None:
