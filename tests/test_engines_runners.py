@@ -228,11 +228,12 @@ def test_bfloat16_only_chooses(weights: None) -> None:
 @pytest.mark.parametrize(
     ("graph", "runner", "precision"),
     [
-        ("umis", "openvino", "bf16"),  # chooses
+        ("umis", "openvino", "bf16"),
+        ("rpsnn", "openvino", "bf16"),
         ("umis", "onnxruntime", "fp32"),  # has no bfloat16
-        ("pdmnet-merge", "openvino", "fp32"),  # makes pixels
+        ("pdmnet-merge", "openvino", "fp32"),  # adds up planes, and is not faster
     ],
 )
-def test_auto_is_bfloat16_where_it_only_chooses(graph: str, runner: str, precision: str) -> None:
+def test_auto_is_bfloat16_where_it_keeps_scores(graph: str, runner: str, precision: str) -> None:
     recipe = engines.load(graph, runner=runner, precision="auto")
     assert recipe.resolved().precision == precision

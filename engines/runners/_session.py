@@ -47,9 +47,9 @@ class Recipe:
         """Return the same recipe with the runner and precision that ``"auto"`` stands for here."""
         model, runner = model_of(self.graph), self.runner
         if runner == "auto":
-            runner = fastest(self.arithmetic, model.on_cpu)
+            runner = fastest(self.arithmetic, "openvino" if model.bf16 else "onnxruntime")
         precision = self.arithmetic
-        if self.precision == "auto" and model.narrow_on_cpu and runner == "openvino":
+        if self.precision == "auto" and model.bf16 and runner == "openvino":
             precision = "bf16"
         return replace(self, runner=runner, precision=precision)
 
@@ -94,9 +94,8 @@ def load(
         Of the table `RUNNERS`; ``"auto"``: the fastest that can serve here.
     precision
         ``"fp32"``; ``"fp16"``: half where that costs nothing that is seen; ``"bf16"``: bfloat16,
-        8 bits, on CPUs that have it, for networks that only choose; ``"auto"``: bfloat16 where
-        that is faster and was measured to keep the network's scores, or else float32. Inputs and
-        outputs are float32 all the same.
+        8 bits, on CPUs that have it; ``"auto"``: bfloat16 where that is faster and was measured to
+        keep the network's scores, or else float32. Inputs and outputs are float32 all the same.
     threads
         That one call may use on a CPU; by default one, for callers that have threads of their own.
 

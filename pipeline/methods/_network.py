@@ -55,7 +55,7 @@ class NetworkMethod(Method):
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto",
         description="of the network's arithmetic; fp16 needs a GPU to be faster; auto: fp32, but "
-        "bf16 for umis through OpenVINO",
+        "bf16 through OpenVINO for all networks but pdmnet",
     )
     threads: int | None = Field(
         None, ge=1, exclude=True, description="of the runner; default: those of the run"
