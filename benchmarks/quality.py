@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 VARIANTS: dict[str, dict[str, Any]] = {
     "adaptive (quantitative)": {"name": "adaptive", "quantitative": True},
     "select (smooth 2)": {"name": "select", "smooth": 2},
+    "umis (feather 0)": {"name": "umis", "feather": 0},
     "fusion2void (cascade)": {"name": "fusion2void", "order": "cascade"},
     "fusionnet (cascade)": {"name": "fusionnet", "order": "cascade"},
 }

@@ -101,7 +101,7 @@ def test_tiles_agree_with_the_whole_image(name: str, dtype: str) -> None:
     assert 128 + 2 * method.halo < 640  # or tiles would see the whole image
     whole = zfuse.fuse(planes, name)
     tiled = zfuse.fuse(planes, name, tile=128)
-    assert agrees(tiled.image, whole.image, np.ptp(planes.astype(float)) / 255)
+    assert agrees(tiled.image, whole.image, max(1.0, np.ptp(planes.astype(float)) / 255))
     assert agrees(tiled.depth, whole.depth, 0.1)
     assert agrees(tiled.confidence, whole.confidence, 0.02)
 
@@ -411,9 +411,40 @@ def test_the_vote_takes_away_specks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not calm.confidence[overruled].any()
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_soft_borders_mix_what_is_copied(dtype: str) -> None:
+    """Against a slow reference: weights are the softened masks of the planes that are copied."""
+    which = np.arange(4)[:, None, None]  # told by the value
+    planes = (np.random.default_rng(0).integers(0, 60, (4, 60, 70)) * 4 + which).astype(dtype)
+    copied = zfuse.fuse(planes, {"name": "umis", "feather": 0})
+    soft = zfuse.fuse(planes, {"name": "umis", "feather": 1.5})
+    assert (copied.image == planes).any(0).all()
+    assert not (soft.image == planes).any(0).all()
+    assert soft.image.dtype == dtype
+    chosen = (copied.image % 4 == which).astype("f8")
+    weights = gaussian_filter(chosen, (0, 1.5, 1.5), mode="nearest", truncate=3)
+    off = np.abs(soft.image - (weights * planes).sum(0))
+    assert off.max() < (0.01 if dtype == "f4" else 0.51)
+    assert np.array_equal(copied.depth, soft.depth)
+    assert np.array_equal(copied.confidence, soft.confidence)
+
+
+def test_soft_borders_leave_out_holes() -> None:
+    planes = scene(3, (64, 80)).astype("f4")
+    planes[0, 10:30, 10:40] = np.nan
+    planes[:, 50:54, 60:70] = np.nan
+    soft = zfuse.fuse(planes, "umis").image
+    assert np.array_equal(np.isnan(soft), np.isnan(planes).all(0))
+    low, high = np.fmin.reduce(planes), np.fmax.reduce(planes)
+    known = np.isfinite(soft)
+    assert (soft[known] >= low[known] - 1e-2).all()
+    assert (soft[known] <= high[known] + 1e-2).all()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"feather": 9}, "feather = 9: must be 8.0 or less"),
         ({"majority": 10}, "majority = 10: must be odd"),
         ({"majority": 53}, "majority = 53: must be odd, from 1 to 51"),
         ({"window": 30}, "window = 30: must be odd"),
@@ -541,7 +572,7 @@ def test_the_command_line_fuses_and_records_what_was_done(name: str, tmp_path: P
     record = dict(zarr.open_group(output, mode="r").attrs)["zfuse"]
     method = make_method(name)
     assert record["method"]["name"] == name
-    assert record["pixels"] == ("copied" if method.copies_pixels else "re-synthesised")
+    assert record["pixels"] == method.pixels
     knows = method.family != "pairwise"
     assert record["depth"] == ("of the method" if knows else "of a focus measure")
     said = f"method {name} decides no depth: the maps are a focus measure's"

@@ -41,8 +41,6 @@ class Method(BaseModel, ABC):
 
     family: ClassVar[str]
     """``selection``, ``transform`` or ``pairwise``."""
-    copies_pixels: ClassVar[bool]
-    """Whether every output value is an input value of the same pixel, bit for bit."""
     passes: ClassVar[int] = 1
     """How often the planes are gone through. State and halo are the same in all passes."""
 
@@ -61,6 +59,11 @@ class Method(BaseModel, ABC):
     @abstractmethod
     def halo(self) -> int:
         """Pixels round a region's core that its result depends on."""
+
+    @property
+    @abstractmethod
+    def copies_pixels(self) -> bool:
+        """Whether every output value is an input value of the same pixel, bit for bit."""
 
     @property
     def pixels(self) -> str:

@@ -1,10 +1,10 @@
-"""UMIS: a network without truth says how sharp each pixel is; the sharpest plane's is copied.
+"""UMIS: a network without truth says how sharp each pixel is; the sharpest plane's is taken.
 
 UMIS-Fusion: a nested U-Net, trained to restore single planes, has learned 16 features of every
 pixel. The magnitude of their gradients, summed over the features and over a window, is the
 activity; the plane with the highest wins; a vote of the neighbours cleans the map of winners; the
-pixels of the plane that is left are copied, bit for bit. Two passes over the planes, because only
-the first one knows the map; the network runs in the first.
+pixels of the plane that is left are copied. Two passes over the planes, because only the first one
+knows the map; the network runs in the first.
 
 Its channel attention pools over the image, so that tiles would disagree. Here it is measured once a
 stack, on a sample of its planes, and every tile uses that: see `Umis.calibrate`.
@@ -12,6 +12,11 @@ stack, on a sample of its planes, and every tile uses that: see `Umis.calibrate`
 The published window has 31 px. One of 9 to 13 follows outlines better, and is better wherever there
 is a truth: 0.9 dB on MFI-WHU 71 to 80, 0.8 dB on noisy simulated stacks, whose depth is 0.13 planes
 truer; Q^AB/F on Lytro 1 to 12 .7436 instead of .7419.
+
+Published is a copy, bit for bit (``feather: 0``); it leaves outlines where the plane changes. Here
+the borders between planes are softened by a Gaussian of 2 px, each weighted mean being of few
+planes: SSIM deficit on noisy simulated stacks - 20 %, + 0.5 dB, on other optics + 0.4 dB, MFI-WHU
+.9952 to .9958, Lytro .7436 to .7443. With 5 px outlines in focus begin to blur.
 
 The published vote is that of a square with 1/20 of the image's shorter side, for pairs. With n
 planes in the place of two, the region that is sharp in one plane is so much smaller, and a vote
@@ -21,6 +26,7 @@ would flatten the relief; see `Umis.vote_radius` for what we make of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -52,6 +58,8 @@ _SAMPLED = 8  # planes that the attention is measured on
 # 16 features between 0 and 6, gradients in two directions: nothing is above.
 _STEPS = np.float32((2**18 - 1) / (16 * 6 * 2**0.5))
 _FRAME = 4  # px at the image's own edge that the decision mirrors instead of trusting
+_SOFTEST = 8.0  # px: of `feather`
+_TAIL = 3  # standard deviations of a softened border that are kept
 _ROUNDING = 1e-5  # of sums over planes in float32
 
 
@@ -64,10 +72,9 @@ class _Calibration:
 
 
 class Umis(NetworkMethod):
-    """Copy each pixel from the plane where the gradients of learned features are strongest."""
+    """Take each pixel from the plane where the gradients of learned features are strongest."""
 
     family: ClassVar[str] = "selection"
-    copies_pixels: ClassVar[bool] = True
     passes: ClassVar[int] = 2
     activation_bytes: ClassVar[int] = 1850
 
@@ -81,6 +88,14 @@ class Umis(NetworkMethod):
         description="side of the vote in pixels, odd, up to 51; 1: none; auto: by image and planes",
     )
 
+    feather: float = Field(
+        2.0,
+        ge=0,
+        le=_SOFTEST,
+        description="standard deviation in pixels that softens borders between planes; "
+        "0: every pixel is copied from one plane, as published",
+    )
+
     @field_validator("window", "majority")
     @classmethod
     def _odd(cls, side: int | str) -> int | str:
@@ -89,15 +104,31 @@ class Umis(NetworkMethod):
         return side
 
     @property
+    def copies_pixels(self) -> bool:
+        """Each pixel is one plane's, unless borders are softened."""
+        return self.feather == 0
+
+    @property
+    def pixels(self) -> str:
+        """Nothing is re-synthesised here."""
+        return "copied" if self.copies_pixels else "blended"
+
+    @property
+    def softness(self) -> int:
+        """Pixels that a softened border reaches."""
+        return ceil(_TAIL * self.feather)
+
+    @property
     def halo(self) -> int:
-        """Reach of decisions, and round that the window's and the vote's."""
+        """Reach of decisions, and round that the window's, the vote's and a softened border's."""
         vote = (_WIDEST if self.majority == "auto" else self.majority) // 2
-        return self._aligned(_REACH + self.window // 2 + 1 + vote)
+        return self._aligned(_REACH + self.window // 2 + 1 + vote + self.softness)
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Count the network's features, the peak, planes as floats, the picture."""
         network = self.batch * (self.activation_bytes + 12)
-        return network + PEAK_BYTES + 4 * (channels + 4) + channels * itemsize
+        picture = 8 * channels + 12 if self.feather else channels * itemsize
+        return network + PEAK_BYTES + 4 * (channels + 4) + picture
 
     def vote_radius(self, image: tuple[int, int], planes: int) -> int:
         """Return how far the vote on each pixel reaches.
@@ -157,7 +188,7 @@ class Umis(NetworkMethod):
         state.settle()
 
     def finish(self, state: _State) -> Fused:
-        """Return what was copied.
+        """Return what was copied or blended.
 
         Depth and confidence are those of `select`; where the vote overruled the pixel's own peak,
         the depth is a whole plane and the confidence 0.
@@ -184,16 +215,20 @@ class _State:
             region, method.halo, dtype, calibration.blend.fill, 0, method.align
         )
         self._seen = _inside_frame(self._floats, region)
+        self._feather = method.feather
+        self._near = Region.grown(region.core, method.softness, region.image)
         self._wide = Region(
             region.image,
-            Region.grown(region.core, self._radius, region.image),
+            Region.grown(self._near, self._radius, region.image),
             Region.grown(region.core, method.halo, region.image),
         )
         self.peak: FocusPeak | None = FocusPeak(
             self._wide, calibration.blend.signal, None, method.window, 0, dtype
         )
         self._holes = np.zeros(self._wide.shape if dtype.kind == "f" else (0, 0), np.bool_)
-        self.image = np.zeros((channels, *region.shape), dtype)
+        self._dtype = dtype
+        self._image = np.zeros((channels, *region.shape), "f4" if self._feather else dtype)
+        self._weight = np.zeros(region.shape if self._feather else (0, 0), np.float32)
         self.depth = self.confidence = np.empty((0, 0), np.float32)
 
     def look(self, planes: NDArray[Any], z: int) -> None:
@@ -229,25 +264,56 @@ class _State:
         own = self.peak.index
         depth, confidence = self.peak.finish()
         self.peak = None
-        core = _within(self._region.core, self._wide.core)
-        self._index = np.empty(self._region.shape, np.uint16)
+        near, core = (_within(part, self._wide.core) for part in (self._near, self._region.core))
+        shape = tuple(part.stop - part.start for part in near)
+        self._index = np.empty(shape, np.uint16)
         majority_filter(
-            own, core[0].start, core[1].start, self._radius, self._c.planes, self._index
+            own, near[0].start, near[1].start, self._radius, self._c.planes, self._index
         )
         if self._holes.size:  # the winner may be unknown here, the pixel's own never is
-            np.copyto(self._index, own[core], where=self._holes[core])
+            np.copyto(self._index, own[near], where=self._holes[near])
+        voted = self._index[_within(self._region.core, self._near)]
         self.depth, self.confidence = depth[core].copy(), confidence[core].copy()
-        overruled = self._index != own[core]
-        np.copyto(self.depth, self._index, where=overruled)
+        overruled = voted != own[core]
+        np.copyto(self.depth, voted, where=overruled)
         self.confidence[overruled | (self.confidence < _ROUNDING)] = 0
 
     def copy(self, planes: NDArray[Any], z: int) -> None:
         """Second pass."""
+        from scipy.ndimage import gaussian_filter
+
+        inside = _within(self._region.core, self._near)
         core = (slice(None), *_within(self._region.core, self._region.window))
         for i, pixels in enumerate(planes):
             chosen = self._index == z + i
-            if chosen.any():
-                np.copyto(self.image, pixels[core], where=chosen)
+            if not chosen.any():
+                continue
+            if self._feather:
+                weight = gaussian_filter(
+                    chosen.astype(np.float32), self._feather, mode="nearest", truncate=_TAIL
+                )[inside]
+                self._blend(pixels[core].astype(np.float32), weight)
+            else:
+                np.copyto(self._image, pixels[core], where=chosen)
+
+    def _blend(self, pixels: Plane, weight: Plane) -> None:
+        known = np.isfinite(pixels).all(0)
+        if not known.all():  # a hole has no weight
+            weight = weight * known
+            pixels = np.where(known, pixels, 0)
+        self._image += weight * pixels
+        self._weight += weight
+
+    @property
+    def image(self) -> NDArray[Any]:
+        """What was copied or blended, (C, Y, X); NaN where no plane is known."""
+        if not self._feather:
+            return self._image
+        unknown = self._weight <= _ROUNDING
+        mean = self._image / np.where(unknown, np.float32(np.nan), self._weight)
+        if self._dtype.kind == "f":
+            return np.asarray(mean, self._dtype)
+        return np.rint(mean).astype(self._dtype)  # a mean of values that it can hold
 
 
 def _within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
