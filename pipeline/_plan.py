@@ -203,10 +203,15 @@ def _buffers(method: Method, edge: int, block: int, stack: Stack, spare: int) ->
 
 
 def _network_edges(unit: int, image: int) -> list[int]:
-    """Return tile edges to try, largest first: time goes into the halo, not into decoding."""
-    largest = min(ceil(image / unit) * unit, _LARGEST)
-    smallest = min(largest, max(unit, _SMALLEST_NETWORK))
-    return list(range(largest, smallest - 1, -unit))
+    """Return tile edges to try, largest first: even parts, as time goes into halos.
+
+    A last tile of a few pixels would cost its halo, too.
+    """
+    whole = ceil(image / unit) * unit
+    smallest = min(whole, max(unit, _SMALLEST_NETWORK))
+    parts = range(1, ceil(image / smallest) + 1)
+    edges = {max(ceil(image / n / unit) * unit, smallest) for n in parts}
+    return sorted((e for e in edges if e <= _LARGEST), reverse=True)
 
 
 def _edges(chunk: int, unit: int, image: int) -> list[int]:

@@ -62,7 +62,7 @@ class PdmNet(NetworkMethod):
     family: ClassVar[str] = "transform"
     copies_pixels: ClassVar[bool] = False
     passes: ClassVar[int] = 2
-    activation_bytes: ClassVar[int] = 350
+    activation_bytes: ClassVar[int] = 340
 
     name: Literal["pdmnet"] = "pdmnet"
     batch: Batch = 1
