@@ -44,8 +44,8 @@ _SHOWN = (
     "pdmnet", ENFUSE, "Shine Stacker (pyramid)",
 )  # fmt: skip
 _CLAIMED = (
-    "umis", "pdmnet", OURS, "select", "laplacian", "wavelet", "complex-wavelet", ENFUSE,
-    "enfuse (soft mask)", "Shine Stacker (pyramid)", PUBLISHED,
+    "umis", "umis (feather 0)", "pdmnet", OURS, "select", "laplacian", "wavelet", "complex-wavelet",
+    ENFUSE, "enfuse (soft mask)", "Shine Stacker (pyramid)", PUBLISHED,
 )  # fmt: skip
 _ORDERS = ("fusion2void", "fusion2void (cascade)", "fusionnet", "fusionnet (cascade)")
 

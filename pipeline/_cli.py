@@ -176,13 +176,11 @@ def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:
     from zfuse.pipeline.methods import make_method
 
     method = make_method(configured)
-    if method.copies_pixels:
-        return method.model_dump()
-    if "quantitative" in type(method).model_fields:
-        return method.model_dump() | {"quantitative": True}
+    if method.keeps_intensities is not None:
+        return method.model_dump() | method.keeps_intensities
     raise ZfuseError(
         f"method {method.name!r} blends bands, which changes intensities; with --quantitative use "
-        "adaptive or select"
+        "adaptive, select or umis"
     )
 
 

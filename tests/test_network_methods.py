@@ -563,6 +563,28 @@ def run_cli(*arguments: str) -> Any:
     return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
+@pytest.mark.parametrize(
+    ("method", "made"),
+    [("umis", "copied"), ("select", "copied"), ("adaptive", "blended"), ("pdmnet", None)],
+)
+def test_quantitative_leaves_intensities_or_refuses(
+    method: str, made: str | None, tmp_path: Path
+) -> None:
+    zarr.create_array(tmp_path / "in.zarr", data=scene(3, (70, 90)))
+    output = tmp_path / "out.ome.zarr"
+    done = run_cli(
+        "fuse", str(tmp_path / "in.zarr"), str(output), "--method", method, "--quantitative"
+    )
+    if made is None:
+        assert done.exit_code != 0
+        assert "use adaptive, select or umis" in " ".join((done.stdout + done.stderr).split())
+        assert not output.exists()
+    else:
+        assert done.exit_code == 0, done.stderr
+        record = dict(zarr.open_group(output, mode="r").attrs)["zfuse"]
+        assert record["pixels"] == made
+
+
 @every_network
 def test_the_command_line_fuses_and_records_what_was_done(name: str, tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "in.zarr", data=scene(3, (70, 90)))

@@ -56,6 +56,7 @@ class Adaptive(Method):
 
     family: ClassVar[str] = "transform"
     copies_pixels: ClassVar[bool] = False
+    keeps_intensities: ClassVar[dict[str, Any] | None] = {"quantitative": True}
     passes: ClassVar[int] = 2
 
     name: Literal["adaptive"] = "adaptive"

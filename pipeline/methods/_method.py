@@ -50,6 +50,9 @@ class Method(BaseModel, ABC):
     knows_depth: ClassVar[bool] = True
     """Whether the depth is what the method decided by, not a focus measure's beside it."""
 
+    keeps_intensities: ClassVar[dict[str, Any] | None] = None
+    """Settings with which intensities are those of the planes; None: there are none."""
+
     max_planes: ClassVar[int] = 2**16 - 1
     """Planes that the depth index can count."""
 

@@ -40,6 +40,7 @@ class Select(Method):
 
     family: ClassVar[str] = "selection"
     copies_pixels: ClassVar[bool] = True
+    keeps_intensities: ClassVar[dict[str, Any] | None] = {}
 
     name: Literal["select"] = "select"
     measure: Measure = Field("sml", description="focus measure")

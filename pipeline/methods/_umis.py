@@ -75,6 +75,7 @@ class Umis(NetworkMethod):
     """Take each pixel from the plane where the gradients of learned features are strongest."""
 
     family: ClassVar[str] = "selection"
+    keeps_intensities: ClassVar[dict[str, Any] | None] = {"feather": 0}
     passes: ClassVar[int] = 2
     activation_bytes: ClassVar[int] = 1850
 
