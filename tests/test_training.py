@@ -45,6 +45,7 @@ from zfuse.pipeline._cli import app
 from zfuse.pipeline._errors import ZfuseError
 from zfuse.pipeline._train_config import describe_data, load_train_file
 from zfuse.pipeline._training_images import cropped
+from zfuse.pipeline._training_scenes import Recomposed, _objects
 from zfuse.pipeline._training_stacks import Merged, Simulated, _defocus
 
 if TYPE_CHECKING:
@@ -372,6 +373,35 @@ def test_crops_reach_beyond_the_far_edge_as_the_pipeline_does() -> None:
             if beyond:  # as NumPy's "symmetric"
                 assert list(rows[-beyond:]) == list(range(39, 39 - beyond, -1))
     assert ends == set(range(8))
+
+
+def test_objects_are_whole_segments_and_a_little_more() -> None:
+    rows, columns = np.indices((64, 64)) // 16
+    segments = (7 * rows + columns).astype(np.int32)  # labels with gaps, as crops have
+    chosen = []
+    for seed in range(20):
+        inside = _objects(segments, np.random.default_rng(seed))
+        shares = ndimage.mean(inside, segments, np.unique(segments))
+        assert ((shares == 1) | (shares < 0.8)).all()  # a rim of 4 px at most
+        chosen.append((shares == 1).mean())
+    assert 0 < np.mean(chosen) < 1
+
+
+def test_recomposed_planes_hold_the_truth_between_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    blobs = ndimage.gaussian_filter(rng.random((90, 110, 3)), (3, 3, 0))
+    image = (255 * (blobs > 0.5)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "sharp.png")
+    source = Recomposed(folders=(Path(),), jpeg=0).open(48, 2, tmp_path)
+    shares = []
+    for seed in range(12):
+        scene = source.draw(np.random.default_rng(seed), 0)
+        assert scene.truth.shape == (3, 48, 48)
+        errors = np.abs(scene.planes - scene.truth).max(1)
+        sharp = errors < 1 / 255 + 1e-6
+        shares.append(sharp.any(0).mean())
+        assert not sharp.all(0).all()
+    assert np.median(shares) == 1  # all, unless the outline itself is out of focus
 
 
 def test_an_error_in_a_source_is_not_lost() -> None:
