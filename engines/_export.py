@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ __all__ = ["export"]
 
 def export(
     name: str,
-    weights: Mapping[str, torch.Tensor] | str | Path,
+    weights: Mapping[str, torch.Tensor] | str | Path | Sequence[Path],
     folder: str | Path,
     *,
     training: Mapping[str, Any] | None = None,
@@ -49,7 +49,9 @@ def export(
         Network, e.g. ``"umis"``.
     weights
         Its `state_dict`, or a checkpoint of `zfuse train` (``best.pt``), whose ``result.json``
-        beside it goes into the card.
+        beside it goes into the card. Of several checkpoints the weights are averaged: fine-tuned
+        from the same start, their mean is often better than each (Wortsman et al., Model soups,
+        ICML 2022).
     folder
         Made if it does not exist; former files of the network are replaced.
     training
@@ -71,9 +73,12 @@ def export(
         `LARGEST_DIFFERENCE`; nothing is written then.
     """
     model, folder = model_named(name), Path(folder)
+    if isinstance(weights, (str, Path)):
+        weights = [Path(weights)]
     if not isinstance(weights, Mapping):
-        training = training or _story(Path(weights))
-        weights = _checkpoint(Path(weights), name)
+        stories = [_story(path) for path in weights]
+        training = training or (stories[0] if len(stories) == 1 else {"averaged": stories})
+        weights = _mean([_checkpoint(path, name) for path in weights])
     network = model.load()().eval()
     try:
         network.load_state_dict(weights)
@@ -188,6 +193,17 @@ def _checkpoint(path: Path, name: str) -> Mapping[str, torch.Tensor]:
         raise EngineError(f"checkpoint {path} holds {', '.join(networks)}, not {name}")
     weights: Mapping[str, torch.Tensor] = networks[name]
     return weights
+
+
+def _mean(checkpoints: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    first = checkpoints[0]
+    for other in checkpoints[1:]:
+        if {k: v.shape for k, v in other.items()} != {k: v.shape for k, v in first.items()}:
+            raise EngineError("checkpoints to be averaged are of different networks")
+    return {
+        key: torch.stack([c[key].double() for c in checkpoints]).mean(0).to(value.dtype)
+        for key, value in first.items()
+    }
 
 
 def _story(checkpoint: Path) -> dict[str, Any]:

@@ -75,7 +75,11 @@ def list_() -> None:
 def export(
     name: Name,
     checkpoint: Annotated[
-        Path, typer.Option(help="best.pt of `zfuse train`, result.json beside it; or a state_dict.")
+        list[Path],
+        typer.Option(
+            help="best.pt of `zfuse train`, result.json beside it; or a state_dict. "
+            "Repeatable: weights are averaged."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for ONNX files and model card.")] = None,
     install: Annotated[

@@ -132,6 +132,32 @@ def test_export(toy: Path, tmp_path: Path) -> None:
     assert about.scores == {"ssim": 0.9, "psnr": 40.5}
 
 
+def test_checkpoints_are_averaged(toy: Path, tmp_path: Path) -> None:
+    import torch
+    from toy_network import Toy
+
+    first = Toy().state_dict()
+    factors = {"one": 0.5, "other": 1.5}  # whose mean is the toy as it is
+    for folder, factor in factors.items():
+        (tmp_path / folder).mkdir()
+        state = {k: v * factor if v.is_floating_point() else v for k, v in first.items()}
+        torch.save({"networks": {"toy": state}}, tmp_path / folder / "best.pt")
+        (tmp_path / folder / "result.json").write_text(json.dumps({"seed": factor}))
+    both = [part for name in factors for part in ("--checkpoint", tmp_path / name / "best.pt")]
+    done = zfuse("export", "toy", *both, "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert (tmp_path / "out" / "toy.onnx").read_bytes() == (toy / "toy.onnx").read_bytes()
+    about = _models.Card.model_validate_json((tmp_path / "out" / "toy.json").read_text())
+    assert about.training == {"averaged": [{"seed": 0.5}, {"seed": 1.5}]}
+
+    state = {k: v[..., :1] if v.ndim else v for k, v in first.items()}
+    torch.save({"networks": {"toy": state}}, tmp_path / "other" / "best.pt")
+    done = zfuse("export", "toy", *both, "--out", tmp_path / "out2")
+    assert done.exit_code == 1
+    assert "checkpoints to be averaged are of different networks" in done.stderr
+    assert not (tmp_path / "out2").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
