@@ -22,14 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from zfuse.engines.networks._pdmnet_graphs import (
-    Merge,
-    OneMerge,
-    OneSurvey,
-    Reconstruct,
-    Share,
-    Survey,
-)
+from zfuse.engines.networks._pdmnet_graphs import Merge, Reconstruct, Share, Survey
 from zfuse.engines.networks._pdmnet_parts import (
     Chooser,
     Decoder,
@@ -154,9 +147,9 @@ class PdmNet(nn.Module):
         """Return the fold's steps, by file name."""
         return {
             "pdmnet-survey": Survey(self),
-            "pdmnet-survey-one": OneSurvey(self),
+            "pdmnet-survey-one": Survey(self, one=True),
             "pdmnet-share": Share(self),
             "pdmnet-merge": Merge(self),
-            "pdmnet-merge-one": OneMerge(self),
+            "pdmnet-merge-one": Merge(self, one=True),
             "pdmnet-reconstruct": Reconstruct(self),
         }

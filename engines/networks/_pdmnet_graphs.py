@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from zfuse.engines.networks._pdmnet_parts import COARSE, FINE
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from zfuse.engines.networks._pdmnet import PdmNet
 
-__all__ = ["Merge", "OneMerge", "OneSurvey", "Reconstruct", "Share", "Survey"]
+__all__ = ["Merge", "Reconstruct", "Share", "Survey"]
 
 _BATCH = {0: "batch", 2: "height", 3: "width"}
 _HALF = {2: "height/2", 3: "width/2"}
@@ -28,7 +29,7 @@ _POOLED: dict[str, dict[int, str]] = {
     "fine_sum": _HALF,
     "coarse_top": _QUARTER,
     "coarse_sum": _QUARTER,
-    "count": {},
+    "count": _HALF,
 }
 _SHARED: dict[str, dict[int, str]] = {"shared_fine": _HALF, "shared_coarse": _QUARTER}
 _SUMS: dict[str, dict[int, str]] = {
@@ -49,7 +50,7 @@ def _zeros(names: Iterable[str]) -> dict[str, Tensor]:
         "fine_sum": (1, FINE, *half),
         "coarse_top": (1, COARSE, *quarter),
         "coarse_sum": (1, COARSE, *quarter),
-        "count": (1,),
+        "count": (1, 1, *half),
         "shared_fine": (1, FINE, *half),
         "shared_coarse": (1, COARSE, *quarter),
         "low2": (1, 2, *quarter),
@@ -62,28 +63,47 @@ def _zeros(names: Iterable[str]) -> dict[str, Tensor]:
     return {name: torch.zeros(maps[name]) for name in names}
 
 
-def _without_batch(axes: dict[str, dict[int, str]]) -> dict[str, dict[int, str]]:
-    named = {k: {i: n for i, n in v.items() if n != "batch"} for k, v in axes.items()}
-    return {k: v for k, v in named.items() if v}
+class _OfPlanes(nn.Module):
+    """A graph that takes several planes a call, or one.
+
+    ONNX Runtime takes a third of the survey's time to find that the sum of one plane is that plane.
+    """
+
+    carried: ClassVar[dict[str, dict[int, str]]]
+    given: ClassVar[dict[str, dict[int, str]]]
+    """Axes of what is carried in and out, and of all else that comes in."""
+
+    def __init__(self, *, one: bool) -> None:
+        super().__init__()
+        self.one = one
+
+    @property
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        axes = {**self.given, **self.carried, **{f"{k}_out": v for k, v in self.carried.items()}}
+        if self.one:
+            axes = {k: {i: n for i, n in v.items() if n != "batch"} for k, v in axes.items()}
+        return {k: v for k, v in axes.items() if v}
+
+    def _top(self, planes: Tensor) -> Tensor:
+        return planes if self.one else planes.amax(0, keepdim=True)
+
+    def _sum(self, planes: Tensor) -> Tensor:
+        return planes if self.one else planes.sum(0, keepdim=True)
+
+    def _planes(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Keep the first of the planes where one is taken."""
+        return {k: v[:1] for k, v in inputs.items()} if self.one else inputs
 
 
-def _of_one(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep the first of the planes."""
-    return {k: v[:1] if k in ("signal", "planes", "z") else v for k, v in inputs.items()}
-
-
-class Survey(nn.Module):
+class Survey(_OfPlanes):
     """First pass: what all planes of a stack have, whatever their order."""
 
     output_names: ClassVar[tuple[str, ...]] = tuple(f"{name}_out" for name in _POOLED)
-    dynamic_axes: ClassVar[dict[str, dict[int, str]]] = {
-        "signal": _BATCH,
-        **{k: v for k, v in _POOLED.items() if v},
-        **{f"{k}_out": v for k, v in _POOLED.items() if v},
-    }
+    carried = _POOLED
+    given: ClassVar[dict[str, dict[int, str]]] = {"signal": _BATCH}
 
-    def __init__(self, network: PdmNet) -> None:
-        super().__init__()
+    def __init__(self, network: PdmNet, *, one: bool = False) -> None:
+        super().__init__(one=one)
         self.encoder = network.encoder
 
     def forward(
@@ -96,48 +116,26 @@ class Survey(nn.Module):
         coarse_sum: Tensor,
         count: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Take planes (N, 1, H, W) and the noise (2,); features are never below zero."""
+        """Take planes (N, 1, H, W) and the noise (2,); features are never below zero.
+
+        Planes are counted pixel by pixel, for callers that take out what was unknown.
+        """
         fine, coarse = self.encoder(signal, noise)
         return (
             torch.maximum(fine_top, self._top(fine)),
             fine_sum + self._sum(fine),
             torch.maximum(coarse_top, self._top(coarse)),
             coarse_sum + self._sum(coarse),
-            count + self._sum(torch.ones_like(signal[:, 0, 0, 0])),
+            count + self._sum(torch.ones_like(signal[:, :, ::2, ::2])),
         )
-
-    def _top(self, planes: Tensor) -> Tensor:
-        return planes.amax(0, keepdim=True)
-
-    def _sum(self, planes: Tensor) -> Tensor:
-        return planes.sum(0, keepdim=True)
 
     def example_inputs(self) -> dict[str, Tensor]:
         """Return small inputs of the right shapes: what an exporter traces with."""
         return {
-            "signal": torch.rand(3, 1, 64, 48),
+            **self._planes(signal=torch.rand(3, 1, 64, 48)),
             "noise": torch.tensor([1e-3, 1e-4]),
             **_zeros(_POOLED),
         }
-
-
-class OneSurvey(Survey):
-    """`Survey` of one plane at a time.
-
-    ONNX Runtime takes a third of the survey's time to find that the sum of one plane is that plane.
-    """
-
-    dynamic_axes: ClassVar[dict[str, dict[int, str]]] = _without_batch(Survey.dynamic_axes)
-
-    def _top(self, planes: Tensor) -> Tensor:
-        return planes
-
-    def _sum(self, planes: Tensor) -> Tensor:
-        return planes
-
-    def example_inputs(self) -> dict[str, Tensor]:
-        """Return small inputs of the right shapes: what an exporter traces with."""
-        return _of_one(super().example_inputs())
 
 
 class Share(nn.Module):
@@ -145,7 +143,7 @@ class Share(nn.Module):
 
     output_names: ClassVar[tuple[str, ...]] = tuple(f"{name}_out" for name in _SHARED)
     dynamic_axes: ClassVar[dict[str, dict[int, str]]] = {
-        **{k: v for k, v in _POOLED.items() if v},
+        **_POOLED,
         **{f"{k}_out": v for k, v in _SHARED.items()},
     }
 
@@ -163,7 +161,7 @@ class Share(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Take what `Survey` carries."""
         shared: tuple[Tensor, Tensor] = self.chooser.context(
-            fine_top, fine_sum / count, coarse_top, coarse_sum / count
+            fine_top, fine_sum / count, coarse_top, coarse_sum / avg_pool2d(count, 2)
         )
         return shared
 
@@ -172,21 +170,20 @@ class Share(nn.Module):
         return {k: v + 1 for k, v in _zeros(_POOLED).items()}
 
 
-class Merge(nn.Module):
+class Merge(_OfPlanes):
     """Second pass: the sums over planes, weighted by what each is beside all others."""
 
     output_names: ClassVar[tuple[str, ...]] = tuple(f"{name}_out" for name in _SUMS)
-    dynamic_axes: ClassVar[dict[str, dict[int, str]]] = {
+    carried = _SUMS
+    given: ClassVar[dict[str, dict[int, str]]] = {
         "signal": _BATCH,
         "planes": {**_BATCH, 1: "channels"},
         "z": {0: "batch"},
         **_SHARED,
-        **_SUMS,
-        **{f"{k}_out": v for k, v in _SUMS.items()},
     }
 
-    def __init__(self, network: PdmNet) -> None:
-        super().__init__()
+    def __init__(self, network: PdmNet, *, one: bool = False) -> None:
+        super().__init__(one=one)
         self.encoder = network.encoder
         self.chooser = network.chooser
         self._weigh = network.weigh
@@ -213,32 +210,13 @@ class Merge(nn.Module):
         terms = self._weigh(planes, z, own[0], logits)
         return tuple(old + self._sum(new) for old, new in zip(sums, terms, strict=True))
 
-    def _sum(self, planes: Tensor) -> Tensor:
-        return planes.sum(0, keepdim=True)
-
     def example_inputs(self) -> dict[str, Tensor]:
         """Return small inputs of the right shapes: what an exporter traces with."""
-        return {
-            "signal": torch.rand(3, 1, 64, 48),
-            "planes": torch.rand(3, 2, 64, 48),
-            "noise": torch.tensor([1e-3, 1e-4]),
-            "z": torch.arange(3.0),
-            **_zeros(_SHARED),
-            **_zeros(_SUMS),
-        }
-
-
-class OneMerge(Merge):
-    """`Merge` of one plane at a time."""
-
-    dynamic_axes: ClassVar[dict[str, dict[int, str]]] = _without_batch(Merge.dynamic_axes)
-
-    def _sum(self, planes: Tensor) -> Tensor:
-        return planes
-
-    def example_inputs(self) -> dict[str, Tensor]:
-        """Return small inputs of the right shapes: what an exporter traces with."""
-        return _of_one(super().example_inputs())
+        planes = self._planes(
+            signal=torch.rand(3, 1, 64, 48), planes=torch.rand(3, 2, 64, 48), z=torch.arange(3.0)
+        )
+        noise = {"noise": torch.tensor([1e-3, 1e-4])}
+        return {**planes, **noise, **_zeros(_SHARED), **_zeros(_SUMS)}
 
 
 class Reconstruct(nn.Module):
