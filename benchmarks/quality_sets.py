@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 SINGLE = "best single plane"
 ENFUSE, PUBLISHED = "enfuse (hard mask)", "focus-stack (published)"
 _SLOW = ("fusion2void", "rpsnn")  # minutes a stack on two cores
-_SLOWISH = (*_SLOW, "fusionnet", "umis")  # half a minute
+COPYING = "umis (feather 0)"
+_SLOWISH = (*_SLOW, "fusionnet", "umis", COPYING)  # half a minute
 CASCADES = ("fusion2void (cascade)", "fusionnet (cascade)")
 """Rows for `DataSet.only` alone."""
 
@@ -44,7 +45,7 @@ _SHOWN = (
     "pdmnet", ENFUSE, "Shine Stacker (pyramid)",
 )  # fmt: skip
 _CLAIMED = (
-    "umis", "umis (feather 0)", "pdmnet", OURS, "select", "laplacian", "wavelet", "complex-wavelet",
+    "umis", COPYING, "pdmnet", OURS, "select", "laplacian", "wavelet", "complex-wavelet",
     ENFUSE, "enfuse (soft mask)", "Shine Stacker (pyramid)", PUBLISHED,
 )  # fmt: skip
 _ORDERS = ("fusion2void", "fusion2void (cascade)", "fusionnet", "fusionnet (cascade)")
@@ -139,7 +140,7 @@ def data_sets(data: Path, published: Path | None = None) -> dict[str, DataSet]:
                 quality_scores.pairs,
                 MFI,
                 near,
-                without=NETWORKS,
+                without=(*NETWORKS, COPYING),
             ),
             "lytro": DataSet(
                 "Lytro, pairs 1 to 12",
