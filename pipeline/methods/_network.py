@@ -216,5 +216,8 @@ def _robust(
     if finite.size == 0:
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(finite, _ROBUST))
+    if high == low:  # a few bright spots, or nothing
+        low, high = float(finite.min()), float(finite.max())
     room = _HEADROOM * (high - low)
-    return low - room, (high - low + 2 * room) or abs(high) or 1.0
+    # Where all is equal any range does; of a quarter of the value, a network's errors are small.
+    return low - room, (high - low + 2 * room) or abs(high) / 4 or 1.0
