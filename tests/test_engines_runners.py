@@ -212,7 +212,7 @@ def test_a_graph_that_cannot_be_opened_is_one_line(weights: None, name: str) -> 
     assert "\n" not in str(refusal.value)
 
 
-def test_bfloat16_only_chooses(weights: None) -> None:
+def test_bfloat16_is_near_float32(weights: None) -> None:
     reason = RUNNERS["openvino"].is_incompatible("bf16")
     if reason:
         pytest.skip(reason)

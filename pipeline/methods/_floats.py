@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["FILL_ALIGN", "FILL_REACH", "Blend", "FloatPlanes", "mix", "near"]
+__all__ = ["FILL_ALIGN", "FILL_REACH", "Blend", "FloatPlanes", "mix", "near", "to_dtype"]
 
 _FILL_LEVELS = 2
 FILL_ALIGN = 1 << _FILL_LEVELS
@@ -202,8 +202,15 @@ class FloatPlanes:
             core = core.astype(self._dtype)
             core[:, ~self._seen[self.core]] = np.nan
             return core
-        limits = np.iinfo(self._dtype)
-        return np.clip(np.rint(core), limits.min, limits.max).astype(self._dtype)
+        return to_dtype(core, self._dtype)
+
+
+def to_dtype(image: Plane, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return floats in another dtype: integers are rounded, and no more than it can hold."""
+    if dtype.kind == "f":
+        return np.asarray(image, dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(image), limits.min, limits.max).astype(dtype)
 
 
 def near(holes: Plane, reach: int) -> NDArray[np.bool_]:

@@ -27,7 +27,6 @@ would flatten the relief; see `Umis.vote_radius` for what we make of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -38,6 +37,7 @@ from zfuse.pipeline._fused import Fused
 from zfuse.pipeline._region import Region
 from zfuse.pipeline.methods._floats import Blend, FloatPlanes
 from zfuse.pipeline.methods._network import Batch, Decision, NetworkMethod
+from zfuse.pipeline.methods._patchwork import Patchwork, softness
 from zfuse.pipeline.methods._peak import PEAK_BYTES, FocusPeak
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ _SAMPLED = 8  # planes that the attention is measured on
 _STEPS = np.float32((2**18 - 1) / (16 * 6 * 2**0.5))
 _FRAME = 4  # px at the image's own edge that the decision mirrors instead of trusting
 _SOFTEST = 8.0  # px: of `feather`
-_TAIL = 3  # standard deviations of a softened border that are kept
 _ROUNDING = 1e-5  # of sums over planes in float32
 
 
@@ -116,15 +115,10 @@ class Umis(NetworkMethod):
         return "copied" if self.copies_pixels else "blended"
 
     @property
-    def softness(self) -> int:
-        """Pixels that a softened border reaches."""
-        return ceil(_TAIL * self.feather)
-
-    @property
     def halo(self) -> int:
         """Reach of decisions, and round that the window's, the vote's and a softened border's."""
         vote = (_WIDEST if self.majority == "auto" else self.majority) // 2
-        return self._aligned(_REACH + self.window // 2 + 1 + vote + self.softness)
+        return self._aligned(_REACH + self.window // 2 + 1 + vote + softness(self.feather))
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Count the network's features, the peak, planes as floats, the picture."""
@@ -217,8 +211,7 @@ class _State:
             region, method.halo, dtype, calibration.blend.fill, 0, method.align
         )
         self._seen = _inside_frame(self._floats, region)
-        self._feather = method.feather
-        self._near = Region.grown(region.core, method.softness, region.image)
+        self._near = Region.grown(region.core, softness(method.feather), region.image)
         self._wide = Region(
             region.image,
             Region.grown(self._near, self._radius, region.image),
@@ -228,9 +221,7 @@ class _State:
             self._wide, calibration.blend.signal, None, method.window, 0, dtype
         )
         self._holes = np.zeros(self._wide.shape if dtype.kind == "f" else (0, 0), np.bool_)
-        self._dtype = dtype
-        self._image = np.zeros((channels, *region.shape), "f4" if self._feather else dtype)
-        self._weight = np.zeros(region.shape if self._feather else (0, 0), np.float32)
+        self._made = (channels, dtype, method.feather)
         self.depth = self.confidence = np.empty((0, 0), np.float32)
 
     def look(self, planes: NDArray[Any], z: int) -> None:
@@ -267,55 +258,29 @@ class _State:
         depth, confidence = self.peak.finish()
         self.peak = None
         near, core = (_within(part, self._wide.core) for part in (self._near, self._region.core))
-        shape = tuple(part.stop - part.start for part in near)
-        self._index = np.empty(shape, np.uint16)
-        majority_filter(
-            own, near[0].start, near[1].start, self._radius, self._c.planes, self._index
-        )
+        index = np.empty(tuple(part.stop - part.start for part in near), np.uint16)
+        majority_filter(own, near[0].start, near[1].start, self._radius, self._c.planes, index)
         if self._holes.size:  # the winner may be unknown here, the pixel's own never is
-            np.copyto(self._index, own[near], where=self._holes[near])
-        voted = self._index[_within(self._region.core, self._near)]
+            np.copyto(index, own[near], where=self._holes[near])
+        inside = _within(self._region.core, self._near)
+        voted = index[inside]
         self.depth, self.confidence = depth[core].copy(), confidence[core].copy()
         overruled = voted != own[core]
         np.copyto(self.depth, voted, where=overruled)
         self.confidence[overruled | (self.confidence < _ROUNDING)] = 0
 
+        self._patchwork = Patchwork(index, inside, *self._made)
+
     def copy(self, planes: NDArray[Any], z: int) -> None:
         """Second pass."""
-        from scipy.ndimage import gaussian_filter
-
-        inside = _within(self._region.core, self._near)
         core = (slice(None), *_within(self._region.core, self._region.window))
         for i, pixels in enumerate(planes):
-            chosen = self._index == z + i
-            if not chosen.any():
-                continue
-            if self._feather:
-                weight = gaussian_filter(
-                    chosen.astype(np.float32), self._feather, mode="nearest", truncate=_TAIL
-                )[inside]
-                self._blend(pixels[core].astype(np.float32), weight)
-            else:
-                np.copyto(self._image, pixels[core], where=chosen)
-
-    def _blend(self, pixels: Plane, weight: Plane) -> None:
-        known = np.isfinite(pixels).all(0)
-        if not known.all():  # a hole has no weight
-            weight = weight * known
-            pixels = np.where(known, pixels, 0)
-        self._image += weight * pixels
-        self._weight += weight
+            self._patchwork.add(pixels[core], z + i)
 
     @property
     def image(self) -> NDArray[Any]:
-        """What was copied or blended, (C, Y, X); NaN where no plane is known."""
-        if not self._feather:
-            return self._image
-        unknown = self._weight <= _ROUNDING
-        mean = self._image / np.where(unknown, np.float32(np.nan), self._weight)
-        if self._dtype.kind == "f":
-            return np.asarray(mean, self._dtype)
-        return np.rint(mean).astype(self._dtype)  # a mean of values that it can hold
+        """What the second pass has put together."""
+        return self._patchwork.image
 
 
 def _within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
