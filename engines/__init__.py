@@ -6,7 +6,7 @@ torch nor a runtime.
 
 from zfuse.engines._axes import shape_of
 from zfuse.engines._errors import EngineError
-from zfuse.engines._models import MODELS, Card, Model, card
+from zfuse.engines._models import MODELS, Card, Model, card, card_path
 from zfuse.engines.runners import RUNNERS
 from zfuse.engines.runners._runner import Precision, Runner
 from zfuse.engines.runners._session import Recipe, load, session
@@ -21,6 +21,7 @@ __all__ = [
     "Recipe",
     "Runner",
     "card",
+    "card_path",
     "load",
     "session",
     "shape_of",

@@ -30,6 +30,7 @@ __all__ = [
     "Model",
     "Tensor",
     "card",
+    "card_path",
     "model_named",
     "model_of",
     "read_graph",
@@ -55,6 +56,8 @@ class Model:
         Names of its ONNX files, without ``.onnx``.
     summary
         One line.
+    source
+        Who described it, and where.
     bf16
         Whether bfloat16 keeps its scores (docs/engines.md). OpenVINO is then the fastest on CPUs, 2
         to 4 times as fast as ONNX Runtime; else ONNX Runtime is.
@@ -64,6 +67,7 @@ class Model:
     class_name: str
     graphs: tuple[str, ...]
     summary: str
+    source: str = ""
     bf16: bool = False
     module: str = "zfuse.engines.networks"
 
@@ -90,8 +94,22 @@ def _table(*models: Model) -> dict[str, Model]:
 
 
 MODELS: dict[str, Model] = _table(
-    Model("fusion2void", "Fusion2Void", ("fusion2void",), "pairs, learnt without truth", bf16=True),
-    Model("fusionnet", "FusionNet", ("fusionnet",), "pairs, encoder and decoder", bf16=True),
+    Model(
+        "fusion2void",
+        "Fusion2Void",
+        ("fusion2void",),
+        "pairs, learnt without truth",
+        "Lin et al., IEEE Trans. Circuits Syst. Video Technol. 2024",
+        bf16=True,
+    ),
+    Model(
+        "fusionnet",
+        "FusionNet",
+        ("fusionnet",),
+        "pairs, encoder and decoder",
+        "FusionNet, encoder and decoder with mean squared error",
+        bf16=True,
+    ),
     Model(
         "pdmnet",
         "PdmNet",
@@ -104,9 +122,24 @@ MODELS: dict[str, Model] = _table(
             "pdmnet-reconstruct",
         ),
         "stacks, wavelet bands, planes in any order",
+        "ours, inside the description of PDMNet (ICDSA 2024)",
     ),
-    Model("rpsnn", "Rpsnn", ("rpsnn",), "pairs, two branches that see far", bf16=True),
-    Model("umis", "Umis", ("umis",), "stacks, learnt focus measure, planes' own pixels", bf16=True),
+    Model(
+        "rpsnn",
+        "Rpsnn",
+        ("rpsnn",),
+        "pairs, two branches that see far",
+        "Jiang et al., IET Image Processing 2021",
+        bf16=True,
+    ),
+    Model(
+        "umis",
+        "Umis",
+        ("umis",),
+        "stacks, learnt focus measure, planes' own pixels",
+        "UMIS-Fusion, on UNet++ (Zhou et al. 2018)",
+        bf16=True,
+    ),
 )
 
 
@@ -146,6 +179,11 @@ class Card(_Frozen):
     training: dict[str, Any] = Field(default={}, description="result.json of `zfuse train`")
 
 
+def card_path(name: str) -> Path:
+    """Return where a network's model card lies, or would."""
+    return _folder(name) / f"{name}.json"
+
+
 def card(name: str) -> Card:
     """Read a network's model card.
 
@@ -160,7 +198,7 @@ def card(name: str) -> Card:
         The network is unknown, has no weights, or its card cannot be read.
     """
     model_named(name)
-    path = _folder(name) / f"{name}.json"
+    path = card_path(name)
     try:
         return _read_card(path, path.stat().st_mtime_ns)
     except OSError as error:

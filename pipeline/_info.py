@@ -87,7 +87,7 @@ def _expected_time(stack: Stack) -> str:
 
 def method_table() -> str:
     """Return the table of methods."""
-    rows = [("name", "family", "halo", "pixels", "runs on", "what it does")]
+    rows: list[tuple[str, ...]] = [("name", "family", "halo", "pixels", "runs on", "what it does")]
     for name, entry in METHODS.items():
         method = make_method(name)
         rows.append(
@@ -100,6 +100,28 @@ def method_table() -> str:
                 entry.summary,
             )
         )
+    return f"{_table(rows)}\n\n{_table(_networks())}"
+
+
+def _networks() -> list[tuple[str, ...]]:
+    """Return a row for each network: scores, source, where its model card lies."""
+    from zfuse.engines import MODELS, EngineError, card, card_path
+
+    rows: list[tuple[str, ...]] = [("network", "MFI-WHU 71 to 80", "source", "model card")]
+    for name, model in MODELS.items():
+        if name not in METHODS:
+            continue
+        try:
+            scores = card(name).scores
+            ssim, psnr = (scores.get(f"mfi_whu_71_80_{kind}") for kind in ("ssim", "psnr"))
+            known = f"SSIM {ssim:.4f}, {psnr:.1f} dB" if ssim and psnr else "no scores"
+        except EngineError:
+            known = "no weights"
+        rows.append((name, known, model.source, str(card_path(name))))
+    return rows
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -611,6 +611,18 @@ def test_the_command_line_fuses_and_records_what_was_done(name: str, tmp_path: P
     assert name in method_table()
 
 
+def test_the_table_of_methods_has_scores_sources_and_model_cards() -> None:
+    lines = method_table().split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(NETWORKS)
+    for line in lines[1:]:
+        name = line.split()[0]
+        scores = engines.card(name).scores
+        assert f"SSIM {scores['mfi_whu_71_80_ssim']:.4f}" in line
+        assert f"{scores['mfi_whu_71_80_psnr']:.1f} dB" in line
+        assert engines.MODELS[name].source in line
+        assert line.endswith(f"{name}.json")
+
+
 @every_network
 def test_missing_weights_are_one_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

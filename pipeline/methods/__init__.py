@@ -88,7 +88,7 @@ METHODS: dict[str, MethodEntry] = {
     "umis": MethodEntry(
         _HERE + "_umis",
         "Umis",
-        "network learned without truth says what is sharp; pixel copied bit for bit",
+        "network learned without truth says what is sharp; its pixels, soft borders",
         _NETWORKS,
     ),
     "wavelet": MethodEntry(
