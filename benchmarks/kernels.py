@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from zfuse.pipeline._region import Region
+from zfuse.pipeline.core._region import Region
+from zfuse.pipeline.core._signal import Signal
 from zfuse.pipeline.methods._select import Select
-from zfuse.pipeline.methods._signal import Signal
 
 WINDOW = 9
 THREADS = 2

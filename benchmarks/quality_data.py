@@ -13,9 +13,9 @@ import numpy as np
 from scipy import ndimage
 from simulated_set import copied_at_true_depth, simulated_set
 
-from zfuse.pipeline._align import align_stack
-from zfuse.pipeline._phantom import render_phantom
+from zfuse.pipeline.alignment._align import align_stack
 from zfuse.pipeline.simulation import make_settings, simulate
+from zfuse.pipeline.simulation._phantom import render_phantom
 from zfuse.pipeline.sources import from_array, open_stacks
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._phantom import Phantom
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core._stack import Stack
+    from zfuse.pipeline.simulation._phantom import Phantom
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from quality_tables import Scores
 
 _ROOT = Path(__file__).resolve().parents[1]
-_SCORING = ("benchmarks/quality_scores.py", "pipeline/_metrics.py")
+_SCORING = ("benchmarks/quality_scores.py", "pipeline/evaluation/_metrics.py")
 _PEERS = ("benchmarks/quality_peers.py",)
 
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from quality_memory import has_weights
 
 import zfuse
-from zfuse.pipeline import _metrics as metrics
-from zfuse.pipeline._figure import _VIRIDIS, _mapped, _robust_range, _Scale, _text
+from zfuse.pipeline.evaluation import _metrics as metrics
+from zfuse.pipeline.figures._overview import _VIRIDIS, _mapped, _robust_range, _Scale, _text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

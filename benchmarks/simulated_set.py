@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zfuse.pipeline._phantom import render_phantom
+from zfuse.pipeline.simulation._phantom import render_phantom
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._phantom import Phantom
+    from zfuse.pipeline.simulation._phantom import Phantom
 
 # name, relief, texture, planes, photons, blur in px a plane, read noise in electrons
 _CASES = (
@@ -74,7 +74,7 @@ def copied_at_true_depth(phantom: Phantom) -> NDArray[np.uint16]:
 def main() -> None:
     from PIL import Image
 
-    from zfuse.pipeline._metrics import psnr, ssim
+    from zfuse.pipeline.evaluation._metrics import psnr, ssim
 
     rows = []
     print(f"{'case':<14} planes  range  true depth copied: SSIM  PSNR dB")

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from zfuse.pipeline._figure import _VIRIDIS, _coloured, _mapped, _robust_range, _Scale, _text
+from zfuse.pipeline.figures._overview import (
+    _VIRIDIS,
+    _coloured,
+    _mapped,
+    _robust_range,
+    _Scale,
+    _text,
+)
 from zfuse.pipeline.simulation import make_settings, simulate
 
 if TYPE_CHECKING:

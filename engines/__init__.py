@@ -4,25 +4,49 @@ Knows nothing of Dask, of stacks and their files, or of the pipeline. Importing 
 torch nor a runtime.
 """
 
-from zfuse.engines._axes import shape_of
-from zfuse.engines._errors import EngineError
-from zfuse.engines._models import MODELS, Card, Model, card, card_path
-from zfuse.engines.runners import RUNNERS
-from zfuse.engines.runners._runner import Precision, Runner
-from zfuse.engines.runners._session import Recipe, load, session
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MODELS",
-    "RUNNERS",
-    "Card",
-    "EngineError",
-    "Model",
-    "Precision",
-    "Recipe",
-    "Runner",
-    "card",
-    "card_path",
-    "load",
-    "session",
-    "shape_of",
-]
+import lazy_loader
+
+if TYPE_CHECKING:
+    from zfuse.engines._axes import shape_of as shape_of
+    from zfuse.engines._errors import EngineError as EngineError
+    from zfuse.engines._models import (
+        MODELS as MODELS,
+        PACKAGED as PACKAGED,
+        Card as Card,
+        Model as Model,
+        card as card,
+        card_path as card_path,
+        model_named as model_named,
+        read_graph as read_graph,
+    )
+    from zfuse.engines._verify import verify as verify
+    from zfuse.engines.runners import (
+        RUNNERS as RUNNERS,
+        Precision as Precision,
+        Recipe as Recipe,
+        Runner as Runner,
+        load as load,
+        session as session,
+    )
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_axes": ["shape_of"],
+        "_errors": ["EngineError"],
+        "_models": [
+            "Card",
+            "MODELS",
+            "Model",
+            "PACKAGED",
+            "card",
+            "card_path",
+            "model_named",
+            "read_graph",
+        ],
+        "_verify": ["verify"],
+        "runners": ["RUNNERS", "Precision", "Recipe", "Runner", "load", "session"],
+    },
+)

@@ -13,9 +13,8 @@ import numpy as np
 from zfuse.engines._axes import shape_of
 from zfuse.engines._errors import EngineError
 from zfuse.engines._models import card, model_named
-from zfuse.engines._parity import LARGEST_DIFFERENCE, difference
-from zfuse.engines.runners import RUNNERS
-from zfuse.engines.runners._session import load
+from zfuse.engines.export import LARGEST_DIFFERENCE, difference
+from zfuse.engines.runners import RUNNERS, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

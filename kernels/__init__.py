@@ -1,60 +1,7 @@
-"""Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
+"""Pure array kernels. They know nothing of files, tiles or methods.
 
-from zfuse.kernels._focus_cpu import (
-    GIVEN,
-    MEASURES,
-    NOT_FINITE,
-    accumulator,
-    finish_focus,
-    fold_focus,
-)
-from zfuse.kernels._focused_cpu import (
-    add_focused,
-    add_masked,
-    fold_centroid,
-    median_3x3,
-    reduce_by_strength,
-    shrink_band,
-)
-from zfuse.kernels._guided_cpu import guided_filter
-from zfuse.kernels._majority_cpu import majority_filter
-from zfuse.kernels._pyramid_cpu import add_expanded, keep_strongest, reduce_plane, subtract_expanded
-from zfuse.kernels._signal_cpu import mix_signal
-from zfuse.kernels._smooth_cpu import smooth_signal
-from zfuse.kernels._soft_cpu import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
-from zfuse.kernels._warp_cpu import REACH as WARP_REACH
-from zfuse.kernels._warp_cpu import mark_unseen, warp_plane
-from zfuse.kernels._wavelet_cpu import analyse_plane, synthesise_plane
+`cpu` holds those that numba compiles for processors; they are the ones that this face gives.
+"""
 
-__all__ = [
-    "ACTIVITY_GAIN",
-    "GIVEN",
-    "MEASURES",
-    "NOT_FINITE",
-    "NO_WEIGHT",
-    "WARP_REACH",
-    "accumulator",
-    "add_expanded",
-    "add_focused",
-    "add_masked",
-    "add_weighted",
-    "analyse_plane",
-    "finish_focus",
-    "fold_centroid",
-    "fold_focus",
-    "guided_filter",
-    "keep_strongest",
-    "log_activity",
-    "log_energy",
-    "majority_filter",
-    "mark_unseen",
-    "median_3x3",
-    "mix_signal",
-    "reduce_by_strength",
-    "reduce_plane",
-    "shrink_band",
-    "smooth_signal",
-    "subtract_expanded",
-    "synthesise_plane",
-    "warp_plane",
-]
+from zfuse.kernels.cpu import *  # noqa: F403
+from zfuse.kernels.cpu import __all__ as __all__

@@ -20,9 +20,9 @@ from pydantic import (
     ValidationError,
 )
 
-from zfuse.pipeline._align_transform import AlignMode  # noqa: TC001 (pydantic)
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._validation import one_line
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.alignment import AlignMode  # noqa: TC001 (pydantic)
+from zfuse.pipeline.core import one_line
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method
 
 __all__ = ["RunConfig", "load_settings", "make_config"]

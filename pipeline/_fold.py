@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._fused import Fused
-from zfuse.pipeline._region import Region
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Fused, Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline._plan import TilePlan
-    from zfuse.pipeline._stack import PlaneReader
+    from zfuse.pipeline.core import PlaneReader
     from zfuse.pipeline.methods import Method
 
 __all__ = ["Cancelled", "OrderedFold", "fold_tile"]

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._region import Region
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
     from zfuse.pipeline.methods import Method
 
 __all__ = ["DEFAULT_MEMORY", "NETWORK_MEMORY", "TilePlan", "plan_tiles"]

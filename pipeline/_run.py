@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._cores import cores
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 from zfuse.pipeline._fold import Cancelled, fold_tile
-from zfuse.pipeline._fused import Fused
-from zfuse.pipeline._memory import release_free_memory
 from zfuse.pipeline._plan import TilePlan, plan_tiles
-from zfuse.pipeline._sample import Sample
-from zfuse.pipeline._validation import nearest
+from zfuse.pipeline.core import Fused, Sample, cores, nearest, release_free_memory
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method, warm_up
 
 if TYPE_CHECKING:
@@ -29,11 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from zfuse.pipeline._align import Aligned
-    from zfuse.pipeline._align_transform import AlignMode
     from zfuse.pipeline._config import RunConfig
-    from zfuse.pipeline._region import Region
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.alignment import Aligned, AlignMode
+    from zfuse.pipeline.core import Region, Stack
 
 __all__ = [
     "Job",
@@ -210,7 +204,7 @@ def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
     """Find how the planes of a job lie on each other, and read them so from now on."""
     if align == "none" or job.stack.shape[2] == 1:
         return job
-    from zfuse.pipeline._align import align_stack
+    from zfuse.pipeline.alignment import align_stack
 
     begun = time.perf_counter()
     aligned = align_stack(job.stack, align, job.channel, copies=job.method.copies_pixels)
@@ -409,7 +403,7 @@ def fuse(
     >>> fused.image.dtype, fused.depth.shape
     (dtype('uint16'), (64, 64))
     """
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sources import from_array
 
     opened = stack if isinstance(stack, Stack) else from_array(stack)

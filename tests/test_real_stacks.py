@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import zfuse
 from zfuse import engines
-from zfuse.pipeline._cli import app
+from zfuse.pipeline.cli._app import app
 from zfuse.pipeline.methods import make_method
 
 STACKS = Path(__file__).parents[2] / "shared" / "data" / "stacks"

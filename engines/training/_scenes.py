@@ -1,6 +1,6 @@
 """What training draws from: scenes, and sources that make them.
 
-The sources that read folders and simulate optics are in `zfuse.pipeline._training_scenes`, because
+The sources that read folders and simulate optics are in `zfuse.pipeline.scenes._pairs`, because
 the simulator is the pipeline's. Must not know: networks, losses, where pixels come from.
 """
 

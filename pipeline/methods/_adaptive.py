@@ -25,24 +25,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from zfuse.pipeline._fused import Fused
-from zfuse.pipeline._region import Region
-from zfuse.pipeline.methods._adaptive_state import (
+from zfuse.pipeline.core import Fused, Region
+from zfuse.pipeline.methods._method import Method
+from zfuse.pipeline.methods.parts import (
     ADAPTIVE_HALO,
     LEVELS,
+    SEARCH_BYTES,
     AdaptiveState,
+    Blend,
     Calibration,
+    DepthSearch,
+    FloatPlanes,
+    estimate_noise,
+    estimate_response,
+    mix,
     to_signal,
 )
-from zfuse.pipeline.methods._depth_search import SEARCH_BYTES, DepthSearch
-from zfuse.pipeline.methods._floats import Blend, FloatPlanes, mix
-from zfuse.pipeline.methods._method import Method
-from zfuse.pipeline.methods._optics import estimate_noise, estimate_response
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._sample import Sample
+    from zfuse.pipeline.core import Sample
 
 __all__ = ["Adaptive"]
 

@@ -22,8 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import analyse_plane, synthesise_plane
-from zfuse.pipeline.methods._bands import BandMethod, Transform
-from zfuse.pipeline.methods._filters import dual_tree
+from zfuse.pipeline.methods.parts import BandMethod, Transform, dual_tree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,16 +19,26 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import ACTIVITY_GAIN, add_expanded, log_activity, reduce_plane
-from zfuse.pipeline.methods._blending import BlendingMethod
-from zfuse.pipeline.methods._floats import FILL_ALIGN, FILL_REACH, Blend, FloatPlanes, mix, near
 from zfuse.pipeline.methods._laplacian import LaplacianTransform
-from zfuse.pipeline.methods._peak import DEPTH_REACH, PEAK_BYTES, depth_peak, signal_bytes
-from zfuse.pipeline.methods._weighted import WeightedMean
+from zfuse.pipeline.methods.parts import (
+    DEPTH_REACH,
+    FILL_ALIGN,
+    FILL_REACH,
+    PEAK_BYTES,
+    Blend,
+    BlendingMethod,
+    FloatPlanes,
+    WeightedMean,
+    depth_peak,
+    mix,
+    near,
+    signal_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._region import Region
+    from zfuse.pipeline.core import Region
 
     Plane = NDArray[np.float32]
 

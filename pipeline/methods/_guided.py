@@ -28,15 +28,24 @@ from zfuse.kernels import (
     reduce_plane,
     subtract_expanded,
 )
-from zfuse.pipeline.methods._blending import BlendingMethod
-from zfuse.pipeline.methods._floats import FILL_REACH, Blend, FloatPlanes, mix, near
-from zfuse.pipeline.methods._peak import DEPTH_REACH, PEAK_BYTES, depth_peak, signal_bytes
-from zfuse.pipeline.methods._weighted import WeightedMean
+from zfuse.pipeline.methods.parts import (
+    DEPTH_REACH,
+    FILL_REACH,
+    PEAK_BYTES,
+    Blend,
+    BlendingMethod,
+    FloatPlanes,
+    WeightedMean,
+    depth_peak,
+    mix,
+    near,
+    signal_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._region import Region
+    from zfuse.pipeline.core import Region
 
     Plane = NDArray[np.float32]
 

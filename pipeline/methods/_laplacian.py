@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import add_expanded, reduce_plane, subtract_expanded
-from zfuse.pipeline.methods._bands import BandMethod, Transform
+from zfuse.pipeline.methods.parts import BandMethod, Transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

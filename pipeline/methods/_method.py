@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._fused import Fused
-    from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
+    from zfuse.pipeline.core import Fused, Region, Sample
 
 __all__ = ["Method"]
 

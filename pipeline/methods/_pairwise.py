@@ -23,13 +23,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from zfuse.pipeline.methods._blending import BlendingMethod
-from zfuse.pipeline.methods._floats import FILL_REACH, Blend, FloatPlanes
-from zfuse.pipeline.methods._network import Graph, Limits, NetworkMethod
-from zfuse.pipeline.methods._peak import (
+from zfuse.pipeline.methods.parts import (
     DEPTH_REACH,
+    FILL_REACH,
     PEAK_BYTES,
+    Blend,
+    BlendingMethod,
+    FloatPlanes,
     FocusPeak,
+    Graph,
+    Limits,
+    NetworkMethod,
     depth_peak,
     signal_bytes,
 )
@@ -37,8 +41,7 @@ from zfuse.pipeline.methods._peak import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
+    from zfuse.pipeline.core import Region, Sample
 
     Plane = NDArray[np.float32]
 

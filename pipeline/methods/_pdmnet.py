@@ -20,18 +20,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from zfuse.engines import shape_of
-from zfuse.pipeline._fused import Fused
-from zfuse.pipeline.methods._floats import FILL_REACH, Blend, FloatPlanes
-from zfuse.pipeline.methods._network import Batch, Decision, Graph, Limits, NetworkMethod
-from zfuse.pipeline.methods._optics import estimate_noise
+from zfuse.pipeline.core import Fused
+from zfuse.pipeline.methods.parts import (
+    FILL_REACH,
+    Batch,
+    Blend,
+    Decision,
+    FloatPlanes,
+    Graph,
+    Limits,
+    NetworkMethod,
+    estimate_noise,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
+    from zfuse.pipeline.core import Region, Sample
 
     Plane = NDArray[np.float32]
 

@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from zfuse.pipeline._fused import Fused
+from zfuse.pipeline.core import Fused, Signal
 from zfuse.pipeline.methods._method import Method
-from zfuse.pipeline.methods._peak import PEAK_BYTES, FocusPeak, signal_bytes
-from zfuse.pipeline.methods._signal import Signal
+from zfuse.pipeline.methods.parts import PEAK_BYTES, FocusPeak, signal_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._region import Region
-    from zfuse.pipeline._sample import Sample
+    from zfuse.pipeline.core import Region, Sample
 
 __all__ = ["Select"]
 

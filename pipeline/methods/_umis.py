@@ -33,17 +33,23 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from zfuse.kernels import NOT_FINITE, majority_filter
-from zfuse.pipeline._fused import Fused
-from zfuse.pipeline._region import Region
-from zfuse.pipeline.methods._floats import Blend, FloatPlanes
-from zfuse.pipeline.methods._network import Batch, Decision, NetworkMethod
-from zfuse.pipeline.methods._patchwork import Patchwork, softness
-from zfuse.pipeline.methods._peak import PEAK_BYTES, FocusPeak
+from zfuse.pipeline.core import Fused, Region
+from zfuse.pipeline.methods.parts import (
+    PEAK_BYTES,
+    Batch,
+    Blend,
+    Decision,
+    FloatPlanes,
+    FocusPeak,
+    NetworkMethod,
+    Patchwork,
+    softness,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._sample import Sample
+    from zfuse.pipeline.core import Sample
 
     Plane = NDArray[np.float32]
 

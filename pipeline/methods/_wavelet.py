@@ -19,8 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import analyse_plane, synthesise_plane
-from zfuse.pipeline.methods._bands import BandMethod, Transform
-from zfuse.pipeline.methods._filters import WaveletName, wavelet
+from zfuse.pipeline.methods.parts import BandMethod, Transform, WaveletName, wavelet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

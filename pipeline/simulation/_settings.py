@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._validation import one_line
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import one_line
 from zfuse.pipeline.simulation._camera import Camera
 from zfuse.pipeline.simulation._optics import Optics
 from zfuse.pipeline.simulation._relief import ReliefKind, TextureKind  # noqa: TC001 (pydantic)

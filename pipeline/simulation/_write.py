@@ -48,8 +48,7 @@ def write_simulated(simulated: Simulated, output: str | Path, *, overwrite: bool
         The output exists, has another suffix, or cannot be written.
     """
     import zfuse
-    from zfuse.pipeline.sinks._disk import disk_errors
-    from zfuse.pipeline.sinks._staging import Staging
+    from zfuse.pipeline.core import Staging, disk_errors
 
     path = Path(output)
     check_place(path, overwrite=overwrite)
@@ -86,8 +85,8 @@ def check_place(output: str | Path, *, overwrite: bool = False) -> None:
     ZfuseError
         The output exists, has another suffix, or cannot be written there.
     """
-    from zfuse.pipeline._errors import ZfuseError
-    from zfuse.pipeline.sinks._check import check_output, output_kind
+    from zfuse.errors import ZfuseError
+    from zfuse.pipeline.sinks import check_output, output_kind
 
     if output_kind(output) != "ome-zarr":
         raise ZfuseError(f"a simulated stack is an OME-Zarr; end {output} in .ome.zarr")

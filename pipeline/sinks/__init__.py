@@ -1,9 +1,19 @@
 """Where fused tiles go: OME-Zarr, TIFF or PNG, published whole or not at all."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from zfuse.pipeline.sinks._check import check_output
-from zfuse.pipeline.sinks._output import Output, open_output
-from zfuse.pipeline.sinks._sink import Sink
+import lazy_loader
 
-__all__ = ["Output", "Sink", "check_output", "open_output"]
+if TYPE_CHECKING:
+    from zfuse.pipeline.sinks._check import check_output as check_output, output_kind as output_kind
+    from zfuse.pipeline.sinks._output import Output as Output, open_output as open_output
+    from zfuse.pipeline.sinks._sink import Sink as Sink
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_check": ["check_output", "output_kind"],
+        "_output": ["Output", "open_output"],
+        "_sink": ["Sink"],
+    },
+)

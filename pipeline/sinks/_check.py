@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline.sinks._disk import existing_parent
-from zfuse.pipeline.sinks._staging import PARTIAL, check_stale
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import PARTIAL, check_stale, existing_parent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

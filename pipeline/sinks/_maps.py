@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
 
 __all__ = ["StoredMap", "confidence_map", "depth_map"]
 

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sinks._maps import StoredMap
 
 __all__ = [
@@ -213,7 +213,7 @@ def _image(
                     "type": "mean",
                     "metadata": {
                         "description": "mean of 2x2 pixels, integers rounded half up",
-                        "method": "zfuse.kernels._downsample.downsample",
+                        "method": "zfuse.kernels.downsample",
                     },
                 }
             ],

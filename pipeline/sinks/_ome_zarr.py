@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from zfuse.kernels._downsample import downsample, downsampled_shape
+from zfuse.kernels import downsample, downsampled_shape
 from zfuse.pipeline.sinks import _ome_metadata as metadata
 from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import StoredMap, confidence_map, depth_map
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sinks._shards import ShardGrid
 
 __all__ = ["OmeZarrSink", "write_collection"]

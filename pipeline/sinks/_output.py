@@ -10,18 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zfuse.pipeline._cores import cores
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Staging, check_space, cores, disk_errors
 from zfuse.pipeline.sinks._check import check_output, output_files, output_kind
-from zfuse.pipeline.sinks._disk import check_space, disk_errors
-from zfuse.pipeline.sinks._staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sinks._png import PngSink
     from zfuse.pipeline.sinks._sink import Sink
     from zfuse.pipeline.sinks._tiff import TiffSink

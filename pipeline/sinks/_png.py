@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 from zfuse.pipeline.sinks._sink import Sink
 from zfuse.pipeline.sinks._tiff import MapFiles
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
 
 __all__ = ["PngSink", "check_png"]
 

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline.sinks._disk import disk_errors
+from zfuse.pipeline.core import disk_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._fused import Fused
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Fused, Stack
 
 __all__ = ["Sink"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
 
 __all__ = ["MapFiles", "TiffSink"]
 

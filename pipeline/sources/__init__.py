@@ -4,7 +4,18 @@ Duty: the public face of the readers. Must not know: any one format; each lives 
 which is imported when a path of its kind is opened, so that importing this package costs nothing.
 """
 
-from zfuse.pipeline.sources._array import from_array
-from zfuse.pipeline.sources._open import open_stack, open_stacks
+from typing import TYPE_CHECKING
 
-__all__ = ["from_array", "open_stack", "open_stacks"]
+import lazy_loader
+
+if TYPE_CHECKING:
+    from zfuse.pipeline.sources._array import from_array as from_array
+    from zfuse.pipeline.sources._open import open_stack as open_stack, open_stacks as open_stacks
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_array": ["from_array"],
+        "_open": ["open_stack", "open_stacks"],
+    },
+)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._stack import Channel, Stack
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import BaseReader, Channel, Stack
 from zfuse.pipeline.sources._layout import CANONICAL, Layout, default_axes, pixel_dtype
-from zfuse.pipeline.sources._reader import BaseReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

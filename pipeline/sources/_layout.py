@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 
 __all__ = ["Grid", "arrange", "natural"]
 

@@ -11,8 +11,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._stack import Channel
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Channel
 from zfuse.pipeline.sources._layout import CANONICAL, IGNORED
 from zfuse.pipeline.sources._units import is_size, to_micrometer, to_second
 

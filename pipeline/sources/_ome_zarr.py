@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._stack import Stack
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Stack
 from zfuse.pipeline.sources import _ngff
 from zfuse.pipeline.sources._array import channels_named
 from zfuse.pipeline.sources._layout import Layout, default_axes

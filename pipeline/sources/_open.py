@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
 
 __all__ = ["open_stack", "open_stacks"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._stack import Stack
+    from zfuse.pipeline.core import Stack
 
 __all__ = ["Plane", "decode", "header"]
 

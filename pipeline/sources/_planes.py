@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._stack import Channel, Stack
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import BaseReader, Channel, Stack, each
 from zfuse.pipeline.sources._names import Grid, arrange, natural
 from zfuse.pipeline.sources._plane_file import TIFF, Plane, decode, header
-from zfuse.pipeline.sources._reader import BaseReader, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._stack import PlaneReader
+    from zfuse.pipeline.core import PlaneReader
 
 __all__ = ["images"]
 

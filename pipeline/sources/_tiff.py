@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from zfuse.pipeline._errors import ZfuseError
-from zfuse.pipeline._stack import Channel, Stack
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Channel, Stack
 from zfuse.pipeline.sources._layout import Layout
 from zfuse.pipeline.sources._tiff_meta import tiff_meta
 from zfuse.pipeline.sources._tiff_reader import TiffReader

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import BaseReader, each
 from zfuse.pipeline.sources._layout import pixel_dtype
-from zfuse.pipeline.sources._reader import BaseReader, each
 from zfuse.pipeline.sources._tiff_pages import Files, page_chunk, read_contiguous, read_page
 
 if TYPE_CHECKING:

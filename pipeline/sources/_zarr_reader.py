@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import BaseReader
 from zfuse.pipeline.sources._layout import pixel_dtype
 from zfuse.pipeline.sources._presence import Presence
-from zfuse.pipeline.sources._reader import BaseReader
 
 if TYPE_CHECKING:
     import zarr

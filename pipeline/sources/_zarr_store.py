@@ -16,7 +16,7 @@ import zarr
 from zarr.abc.store import ByteRequest, Store
 from zarr.storage import LocalStore, WrapperStore
 
-from zfuse.pipeline._errors import ZfuseError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype

@@ -9,12 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zfuse.pipeline._config import RunConfig
-    from zfuse.pipeline._errors import ZfuseError
-    from zfuse.pipeline._fold import OrderedFold
-    from zfuse.pipeline._fused import Fused
-    from zfuse.pipeline._run import fuse, run
-    from zfuse.pipeline._stack import Stack
+    from zfuse.errors import ZfuseError
+    from zfuse.pipeline import OrderedFold, RunConfig, fuse, run
+    from zfuse.pipeline.core import Fused, Stack
     from zfuse.pipeline.sources import open_stack as open
 
 __version__ = "0.1.0"
@@ -22,14 +19,14 @@ __version__ = "0.1.0"
 __all__ = ["Fused", "OrderedFold", "RunConfig", "Stack", "ZfuseError", "fuse", "open", "run"]
 
 _HOMES = {
-    "Fused": ("zfuse.pipeline._fused", "Fused"),
-    "OrderedFold": ("zfuse.pipeline._fold", "OrderedFold"),
-    "RunConfig": ("zfuse.pipeline._config", "RunConfig"),
-    "Stack": ("zfuse.pipeline._stack", "Stack"),
-    "ZfuseError": ("zfuse.pipeline._errors", "ZfuseError"),
-    "fuse": ("zfuse.pipeline._run", "fuse"),
+    "Fused": ("zfuse.pipeline.core", "Fused"),
+    "OrderedFold": ("zfuse.pipeline", "OrderedFold"),
+    "RunConfig": ("zfuse.pipeline", "RunConfig"),
+    "Stack": ("zfuse.pipeline.core", "Stack"),
+    "ZfuseError": ("zfuse.errors", "ZfuseError"),
+    "fuse": ("zfuse.pipeline", "fuse"),
     "open": ("zfuse.pipeline.sources", "open_stack"),
-    "run": ("zfuse.pipeline._run", "run"),
+    "run": ("zfuse.pipeline", "run"),
 }
 
 

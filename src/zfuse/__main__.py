@@ -1,5 +1,5 @@
 """``python -m zfuse`` is the command line."""
 
-from zfuse.pipeline._cli import main
+from zfuse.pipeline.cli import main
 
 main()

@@ -1,0 +1,62 @@
+"""Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
+
+from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
+from zfuse.kernels.cpu._focus import (
+    GIVEN,
+    MEASURES,
+    NOT_FINITE,
+    accumulator,
+    finish_focus,
+    fold_focus,
+)
+from zfuse.kernels.cpu._focused import (
+    add_focused,
+    add_masked,
+    fold_centroid,
+    median_3x3,
+    reduce_by_strength,
+    shrink_band,
+)
+from zfuse.kernels.cpu._guided import guided_filter
+from zfuse.kernels.cpu._majority import majority_filter
+from zfuse.kernels.cpu._pyramid import add_expanded, keep_strongest, reduce_plane, subtract_expanded
+from zfuse.kernels.cpu._signal import mix_signal
+from zfuse.kernels.cpu._smooth import smooth_signal
+from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
+from zfuse.kernels.cpu._warp import REACH as WARP_REACH, mark_unseen, warp_plane
+from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
+
+__all__ = [
+    "ACTIVITY_GAIN",
+    "GIVEN",
+    "MEASURES",
+    "NOT_FINITE",
+    "NO_WEIGHT",
+    "WARP_REACH",
+    "accumulator",
+    "add_expanded",
+    "add_focused",
+    "add_masked",
+    "add_weighted",
+    "analyse_plane",
+    "downsample",
+    "downsampled_shape",
+    "finish_focus",
+    "fold_centroid",
+    "fold_focus",
+    "guided_filter",
+    "keep_strongest",
+    "log_activity",
+    "log_energy",
+    "majority_filter",
+    "mark_unseen",
+    "median_3x3",
+    "mix_signal",
+    "reduce_by_strength",
+    "reduce_plane",
+    "shrink_band",
+    "smooth_signal",
+    "subtract_expanded",
+    "synthesise_plane",
+    "warp_plane",
+]

@@ -1,0 +1,192 @@
+"""Laplacian pyramid steps and the running choice of the strongest coefficient (CPU).
+
+Duty: one level down, one level up, and the choice between planes. Must not know: how many levels
+there are, what a channel is, how tiles lie.
+
+The generating kernel is Burt & Adelson's (1983) [1 4 6 4 1]/16 in both directions. Pixel i of the
+coarse level lies on pixel 2i of the fine one; beyond the edge the pixels replicate. Every pixel is
+computed by the same operations in the same order wherever it lies, so tiles whose origin is a
+multiple of 2^levels agree with the whole image to the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import float32
+
+from zfuse.kernels.cpu._jit import jit, jit_allocating
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["add_expanded", "keep_strongest", "reduce_plane", "subtract_expanded"]
+
+
+@jit
+def _column_smooth(a, b, c, d, e, out):
+    for x in range(out.size):
+        out[x] = (a[x] + e[x] + float32(4) * (b[x] + d[x]) + float32(6) * c[x]) * float32(1 / 16)
+
+
+@jit
+def _row_reduce(row, out):
+    last = row.size - 1
+    for i in range(out.size):
+        x = 2 * i
+        if 2 <= x <= last - 2:
+            out[i] = (
+                row[x - 2]
+                + row[x + 2]
+                + float32(4) * (row[x - 1] + row[x + 1])
+                + float32(6) * row[x]
+            ) * float32(1 / 16)
+        else:
+            out[i] = (
+                row[max(x - 2, 0)] + row[min(x + 2, last)]
+                + float32(4) * (row[max(x - 1, 0)] + row[min(x + 1, last)]) + float32(6) * row[x]
+            ) * float32(1 / 16)  # fmt: skip
+
+
+@jit_allocating
+def reduce_plane(fine: Plane, coarse: Plane) -> None:
+    """Smooth `fine` (Y, X) float32 and keep every second pixel: `coarse` (⌈Y/2⌉, ⌈X/2⌉) float32."""
+    last = fine.shape[0] - 1
+    smooth = np.empty(fine.shape[1], np.float32)
+    for i in range(coarse.shape[0]):
+        y = 2 * i
+        _column_smooth(
+            fine[max(y - 2, 0)], fine[max(y - 1, 0)], fine[y], fine[min(y + 1, last)],
+            fine[min(y + 2, last)], smooth,
+        )  # fmt: skip
+        _row_reduce(smooth, coarse[i])
+
+
+@jit
+def _expand_column(above, row, below, even, out):
+    if even:
+        for x in range(out.size):
+            out[x] = (above[x] + below[x] + float32(6) * row[x]) * float32(1 / 8)
+    else:
+        for x in range(out.size):
+            out[x] = (row[x] + below[x]) * float32(0.5)
+
+
+@jit
+def _expand_row(coarse, out):
+    last = coarse.size - 1
+    n = out.size
+    for i in range(1, last):
+        out[2 * i] = (coarse[i - 1] + coarse[i + 1] + float32(6) * coarse[i]) * float32(1 / 8)
+        out[2 * i + 1] = (coarse[i] + coarse[i + 1]) * float32(0.5)
+    for i in (0, last):
+        before, after = coarse[max(i - 1, 0)], coarse[min(i + 1, last)]
+        out[2 * i] = (before + after + float32(6) * coarse[i]) * float32(1 / 8)
+        if 2 * i + 1 < n:
+            out[2 * i + 1] = (coarse[i] + after) * float32(0.5)
+
+
+@jit
+def _combine_row(row, expanded, sign, out):
+    for x in range(out.size):
+        out[x] = row[x] + sign * expanded[x]
+
+
+@jit
+def _combine_expanded(fine, coarse, sign, column, expanded, out):
+    last = coarse.shape[0] - 1
+    for y in range(fine.shape[0]):
+        i = y // 2
+        _expand_column(
+            coarse[max(i - 1, 0)], coarse[i], coarse[min(i + 1, last)], y % 2 == 0, column
+        )
+        _expand_row(column, expanded)
+        _combine_row(fine[y], expanded, sign, out[y])
+
+
+@jit_allocating
+def subtract_expanded(fine: Plane, coarse: Plane, band: Plane) -> None:
+    """Write `band` = fine - expand(coarse), all float32; `band` may be `fine`."""
+    column = np.empty(coarse.shape[1], np.float32)
+    expanded = np.empty(fine.shape[1], np.float32)
+    _combine_expanded(fine, coarse, float32(-1), column, expanded, band)
+
+
+@jit_allocating
+def add_expanded(band: Plane, coarse: Plane, fine: Plane) -> None:
+    """Write `fine` = band + expand(coarse), all float32; `fine` may be `band`."""
+    column = np.empty(coarse.shape[1], np.float32)
+    expanded = np.empty(band.shape[1], np.float32)
+    _combine_expanded(band, coarse, float32(1), column, expanded, fine)
+
+
+@jit
+def _square_sum_rows(above, row, below, out):
+    for x in range(out.size):
+        out[x] = above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
+
+
+@jit
+def _add_square_sum_rows(above, row, below, out):
+    for x in range(out.size):
+        out[x] += above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
+
+
+@jit
+def _energy_row(column, energy):
+    last = column.size - 1
+    for x in range(1, last):
+        energy[x] = column[x - 1] + column[x] + column[x + 1]
+    energy[0] = column[0] + column[0] + column[min(1, last)]
+    energy[last] = column[max(last - 1, 0)] + column[last] + column[last]
+
+
+@jit
+def _strongest(energy, best, won):
+    for x in range(energy.size):
+        e = energy[x]
+        b = best[x]
+        won[x] = e > b
+        best[x] = e if e > b else b
+
+
+@jit
+def _take(won, band, kept):
+    for x in range(won.size):
+        new = band[x]
+        old = kept[x]
+        kept[x] = new if won[x] else old
+
+
+@jit_allocating
+def keep_strongest(decision: Plane, bands: Plane, best: Plane, kept: Plane) -> None:
+    """Keep, per pixel, the coefficients of the plane whose bands have the most energy there.
+
+    Parameters
+    ----------
+    decision : (B, Y, X) float32
+        The bands that decide together: their squares summed over 3 x 3 pixels and over the bands
+        are the energy. NaN never wins.
+    bands : (K, Y, X) float32
+        Coefficients of this plane that follow the decision.
+    best : (Y, X) float32
+        Energy of the winner so far, -1 before the first plane; updated.
+    kept : (K, Y, X) float32
+        Coefficients of the winner so far; updated.
+    """
+    count, height, width = decision.shape
+    column = np.empty(width, np.float32)
+    energy = np.empty(width, np.float32)
+    won = np.empty(width, np.bool_)
+    for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        _square_sum_rows(decision[0, above], decision[0, y], decision[0, below], column)
+        for b in range(1, count):
+            _add_square_sum_rows(decision[b, above], decision[b, y], decision[b, below], column)
+        _energy_row(column, energy)
+        _strongest(energy, best[y], won)
+        for k in range(bands.shape[0]):
+            _take(won, bands[k, y], kept[k, y])

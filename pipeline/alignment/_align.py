@@ -1,0 +1,198 @@
+"""Alignment of a stack: drift in x and y, and the breathing of the field with focus.
+
+Duty: from planes to one transform a plane and time point, what is believed of it, the stack that is
+read through it, and what the output records. Must not know: how two planes are compared, how pixels
+are resampled.
+
+Each plane is fitted to the one before it, where defocus differs least, and the steps are joined to
+the middle plane. Nothing is moved unless the steps make planes more alike by more than chance, and
+the stack as a whole moves farther than small errors may add up to: resampling costs sharpness, and
+mending a fraction of a pixel isn't worth it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from zfuse.pipeline.alignment._estimate import SURE, Fit, Levels, fit_pair
+from zfuse.pipeline.alignment._planes import reduced_planes, reduction
+from zfuse.pipeline.alignment._reader import AlignedReader
+from zfuse.pipeline.alignment._transform import IDENTITY, Transform, common_area
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zfuse.pipeline.alignment._transform import Freedom
+    from zfuse.pipeline.core import Stack
+
+__all__ = ["Aligned", "align_stack"]
+
+_WORSE = -2.5  # standard errors: a step that makes planes less alike
+_VAGUE = 0.15  # px of a reduced plane: a step that is known no better must be sure
+_LEAST, _LEAST_A_PLANE = 0.15, 0.015  # px: what small errors of many steps may add up to
+_FADE = 32.0  # px: a plane that ends inside the image
+_WHOLE = 0.05  # px: so near to whole pixels a plane is copied
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One time point's transforms.
+
+    Attributes
+    ----------
+    transforms
+        One a plane.
+    kept
+        Planes whose step from their neighbour could not be found, and was taken as none.
+    moved
+        The farthest that a corner moves, in pixels; 0 if the planes were left where they are.
+    found
+        The same before it was decided whether to move them.
+    """
+
+    transforms: tuple[Transform, ...]
+    kept: tuple[int, ...]
+    moved: float
+    found: float
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A stack whose planes lie on each other.
+
+    Attributes
+    ----------
+    stack
+        Reads through the transforms; the stack itself where nothing moves.
+    reader
+        Its reader, which also marks what no plane reaches; None where nothing moves.
+    record
+        For the output's metadata.
+    summary
+        For people: what was found, in a line.
+    doubts
+        What was not found, one line each.
+    """
+
+    stack: Stack
+    reader: AlignedReader | None
+    record: dict[str, Any]
+    summary: str
+    doubts: tuple[str, ...]
+
+
+def align_stack(
+    stack: Stack, freedom: Freedom, channel: int | None = None, *, copies: bool = False
+) -> Aligned:
+    """Find how the planes of a stack lie on each other.
+
+    Parameters
+    ----------
+    stack
+        The stack. Its planes are read once, made small to a megapixel.
+    freedom
+        ``"translation"``, or ``"similarity"``: with scale and angle.
+    channel
+        Channel that is looked at; by default all together. All channels move alike.
+    copies
+        Pixels will be copied, so planes must not fade into each other.
+
+    Returns
+    -------
+    Aligned
+        Never worse than the stack as it was: what is not found stays where it is.
+    """
+    times, _, planes, *_ = stack.shape
+    reference = planes // 2
+    motions = [_motion(stack, freedom, channel, t, reference) for t in range(times)]
+    record = _record(stack, freedom, reference, motions)
+    summary, doubts = _summary(motions), _doubts(motions)
+    if not any(motion.moved for motion in motions):
+        return Aligned(stack, None, record, summary, doubts)
+    reader = AlignedReader(
+        stack.reader, [m.transforms for m in motions], reference, 0.0 if copies else _FADE
+    )
+    return Aligned(replace(stack, reader=reader), reader, record, summary, doubts)
+
+
+def _motion(stack: Stack, freedom: Freedom, channel: int | None, t: int, reference: int) -> Motion:
+    size = stack.shape[3:]
+    fits: list[Fit] = []
+    before: Levels | None = None
+    for plane in reduced_planes(stack, channel, t):
+        here = Levels(plane)
+        if before is not None:
+            fits.append(fit_pair(before, here, freedom))
+        before = here
+    steps = [fit.transform.regridded(reduction(stack)) if _holds(fit) else None for fit in fits]
+    chain = _joined([step or IDENTITY for step in steps], reference)
+    found = max(transform.reach(size) for transform in chain)
+    lost = steps.count(None) > len(steps) / 2
+    if lost or found < _LEAST + _LEAST_A_PLANE * len(chain) or not _sure(fits):
+        return Motion((IDENTITY,) * len(chain), (), 0.0, found)
+    # the plane on the far side of a lost step is the one that is not placed
+    kept = (z + 1 if z >= reference else z for z, step in enumerate(steps) if step is None)
+    settled = tuple(transform.settled(size, _WHOLE) for transform in chain)
+    return Motion(settled, tuple(kept), found, found)
+
+
+def _holds(fit: Fit) -> bool:
+    """Whether a step is known well enough to be taken, given that the stack moves at all."""
+    return fit.certainty > SURE or (fit.certainty > _WORSE and fit.error < _VAGUE)
+
+
+def _sure(fits: Sequence[Fit]) -> bool:
+    """Whether planes become more alike by more than chance: together, or somewhere at once."""
+    certainties = [fit.certainty for fit in fits if _holds(fit)]
+    together = sum(certainties) / max(len(certainties), 1) ** 0.5
+    return together > SURE or max(certainties, default=0.0) > SURE + 1
+
+
+def _joined(steps: Sequence[Transform], reference: int) -> list[Transform]:
+    """Return the place in each plane of what the reference plane shows."""
+    chain = [IDENTITY] * (len(steps) + 1)
+    for z in range(reference, len(steps)):
+        chain[z + 1] = steps[z].after(chain[z])
+    for z in range(reference - 1, -1, -1):
+        chain[z] = steps[z].inverse().after(chain[z + 1])
+    return chain
+
+
+def _record(
+    stack: Stack, freedom: str, reference: int, motions: Sequence[Motion]
+) -> dict[str, Any]:
+    size = stack.shape[3:]
+    return {
+        "align": freedom,
+        "reference_plane": reference,
+        "resampled": any(not t.copies for motion in motions for t in motion.transforms),
+        "times": [
+            {
+                "moved_px": round(motion.moved, 3),
+                "planes": [transform.described(size) for transform in motion.transforms],
+                "not_found": list(motion.kept),
+                "area_in_all_planes": common_area(list(motion.transforms), size),
+            }
+            for motion in motions
+        ],
+    }
+
+
+def _summary(motions: Sequence[Motion]) -> str:
+    moved = max(motion.moved for motion in motions)
+    if moved:
+        return f"planes moved by up to {moved:.1f} px to lie on each other"
+    return "planes left where they are: no drift that is sure"
+
+
+def _doubts(motions: Sequence[Motion]) -> tuple[str, ...]:
+    lines = []
+    for t, motion in enumerate(motions):
+        where = f" of time point {t}" if len(motions) > 1 else ""
+        if motion.kept:
+            planes = ", ".join(map(str, motion.kept))
+            lines.append(
+                f"no drift found at plane {planes}{where}: not moved against its neighbour"
+            )
+    return tuple(lines)

@@ -1,0 +1,237 @@
+"""The demo: render a focal stack with known truth, fuse it like any other, draw it, score it.
+
+Duty: the three outputs in the demo's folder and the scores. It calls the same `run` as everybody.
+Must not know: how fusion works, how the command line prints.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.methods import DEFAULT_METHOD, make_method, warm_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.simulation import Phantom
+
+__all__ = ["DemoResult", "run_demo"]
+
+_STACK, _FUSED, _OVERVIEW = "stack.ome.zarr", "fused.ome.zarr", "overview.png"
+_MARK = "zfuse_demo"  # attribute that tells our own stack from somebody else's of the same name
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Where the demo wrote, and how near the result is to the truth.
+
+    Attributes
+    ----------
+    stack, fused, overview
+        Paths of the rendered stack, the fused OME-Zarr and the picture.
+    ssim, psnr
+        Fused image against the truth; the data range is the truth's own span. PSNR in dB.
+    depth_mae, depth_rmse
+        Depth errors in planes.
+    z_step
+        µm a plane.
+    best_plane
+        Number of the single plane nearest to the truth.
+    best_plane_ssim, best_plane_psnr
+        Its scores: what one gets without fusion.
+    seconds
+        Wall time of the fusion, rendering and scoring apart.
+    """
+
+    stack: Path
+    fused: Path
+    overview: Path
+    ssim: float
+    psnr: float
+    depth_mae: float
+    depth_rmse: float
+    z_step: float
+    best_plane: int
+    best_plane_ssim: float
+    best_plane_psnr: float
+    seconds: float
+
+    def __str__(self) -> str:
+        um = self.depth_mae * self.z_step
+        return "\n".join(
+            (
+                f"fused in {self.seconds:.2f} s     SSIM {self.ssim:.4f}   PSNR {self.psnr:.1f} dB"
+                "   against the true all-in-focus image",
+                f"best single plane   SSIM {self.best_plane_ssim:.4f}   "
+                f"PSNR {self.best_plane_psnr:.1f} dB   (plane {self.best_plane})",
+                f"depth               MAE {self.depth_mae:.2f} planes = {um:.2f} µm, "
+                f"RMSE {self.depth_rmse:.2f} planes",
+                f"wrote {self.stack}, {self.fused} and {self.overview}",
+            )
+        )
+
+
+def run_demo(
+    directory: Path,
+    *,
+    method: str = DEFAULT_METHOD,
+    planes: int = 24,
+    size: int = 512,
+    seed: int = 0,
+) -> DemoResult:
+    """Render, fuse, draw and score.
+
+    Parameters
+    ----------
+    directory
+        Folder for the three outputs; made when missing. What an earlier demo left there is
+        replaced, nothing else is touched.
+    method
+        Name of the fusion method.
+    planes, size, seed
+        Of the phantom, see `render_phantom`.
+
+    Returns
+    -------
+    DemoResult
+        Paths and scores.
+
+    Raises
+    ------
+    ZfuseError
+        The folder holds something with the name of an output that no demo wrote, or cannot be
+        written.
+    """
+    from zfuse.pipeline.simulation import render_phantom
+
+    stack, fused, picture = (directory / name for name in (_STACK, _FUSED, _OVERVIEW))
+    phantom = render_phantom(planes, size, seed=seed)
+    try:
+        _clear(stack, fused, picture)
+        directory.mkdir(parents=True, exist_ok=True)
+        _write_stack(stack, phantom, seed)
+        seconds = _fuse(stack, fused, method)
+        image, confidence = _level(fused), _level(fused / "confidence")
+        depth = np.asarray(_level(fused / "depth") / phantom.z_step, np.float32)
+        _draw(picture, phantom, image, depth, confidence, method)
+    except OSError as error:
+        raise ZfuseError(
+            f"the demo cannot write to {directory}: {error}. Give it a folder that you may write "
+            "to, with 50 MB of free space."
+        ) from error
+    return _score(phantom, image, depth, (stack, fused, picture), seconds)
+
+
+def _clear(stack: Path, fused: Path, picture: Path) -> None:
+    """Remove what an earlier demo wrote; refuse when the names are somebody else's."""
+    found = [path for path in (stack, fused, picture) if path.exists()]
+    if not found:
+        return
+    if not _is_ours(stack):
+        raise ZfuseError(
+            f"{found[0]} exists and was not written by a demo: nothing was changed. "
+            "Give the demo another folder."
+        )
+    # The stack carries the mark: it goes last, so that an interrupted demo can be repeated.
+    picture.unlink(missing_ok=True)
+    for folder in (fused, stack):
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _is_ours(stack: Path) -> bool:
+    import zarr
+
+    try:
+        return _MARK in zarr.open_group(stack, mode="r").attrs
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _fuse(stack: Path, fused: Path, method: str) -> float:
+    from zfuse.pipeline._config import RunConfig
+    from zfuse.pipeline._run import run
+
+    warm_up(make_method(method))  # compiling is no part of fusing
+    started = time.perf_counter()
+    run(RunConfig.model_validate({"input": stack, "output": fused, "method": {"name": method}}))
+    return time.perf_counter() - started
+
+
+def _write_stack(path: Path, phantom: Phantom, seed: int) -> None:
+    """Write the phantom as OME-Zarr 0.5, one chunk a plane, as a camera would."""
+    from zfuse.pipeline.simulation import write_image
+
+    write_image(path, phantom.planes, phantom.z_step, phantom.pixel_size, {_MARK: {"seed": seed}})
+
+
+def _level(image: Path) -> NDArray[Any]:
+    """Full-resolution pixels (Y, X) of a single-channel OME-Zarr image."""
+    import zarr
+
+    array = zarr.open_array(image / "0", mode="r")
+    return np.asarray(array[...]).reshape(array.shape[-2:])
+
+
+def _draw(
+    path: Path,
+    phantom: Phantom,
+    image: NDArray[Any],
+    depth: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    method: str,
+) -> None:
+    from zfuse.pipeline.figures import overview
+
+    count, rows, columns = phantom.planes.shape
+    picture = overview(
+        {number: phantom.planes[number] for number in (0, count // 2, count - 1)},
+        image,
+        depth,
+        confidence,
+        depth_unit="µm",
+        depth_scale=phantom.z_step,
+        pixel_size=phantom.pixel_size,
+        title=f"zfuse demo · {count} planes of {columns} x {rows} · method {method}",
+    )
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    picture.save(partial)
+    os.replace(partial, path)
+
+
+def _score(
+    phantom: Phantom,
+    image: NDArray[Any],
+    depth: NDArray[np.float32],
+    paths: tuple[Path, Path, Path],
+    seconds: float,
+) -> DemoResult:
+    from zfuse.pipeline.evaluation import depth_mae, depth_rmse, psnr, ssim
+
+    span = float(np.ptp(phantom.image))
+    scores = [psnr(plane, phantom.image, data_range=span) for plane in phantom.planes]
+    best = int(np.argmax(scores))
+    stack, fused, picture = paths
+    return DemoResult(
+        stack=stack,
+        fused=fused,
+        overview=picture,
+        ssim=ssim(image, phantom.image, data_range=span),
+        psnr=psnr(image, phantom.image, data_range=span),
+        depth_mae=depth_mae(depth, phantom.depth),
+        depth_rmse=depth_rmse(depth, phantom.depth),
+        z_step=phantom.z_step,
+        best_plane=best,
+        best_plane_ssim=ssim(phantom.planes[best], phantom.image, data_range=span),
+        best_plane_psnr=scores[best],
+        seconds=seconds,
+    )

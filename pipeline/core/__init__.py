@@ -1,0 +1,50 @@
+"""The vocabulary: stacks and readers, regions, samples, results, settings, atomic files.
+
+What two folders of the pipeline need lives here. Imports kernels only.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from zfuse.pipeline.core._cores import cores as cores
+    from zfuse.pipeline.core._disk import (
+        check_space as check_space,
+        disk_errors as disk_errors,
+        existing_parent as existing_parent,
+    )
+    from zfuse.pipeline.core._fused import Fused as Fused
+    from zfuse.pipeline.core._memory import release_free_memory as release_free_memory
+    from zfuse.pipeline.core._reader import BaseReader as BaseReader, each as each
+    from zfuse.pipeline.core._region import Region as Region
+    from zfuse.pipeline.core._sample import Sample as Sample
+    from zfuse.pipeline.core._signal import Signal as Signal
+    from zfuse.pipeline.core._stack import (
+        Channel as Channel,
+        PlaneReader as PlaneReader,
+        Stack as Stack,
+    )
+    from zfuse.pipeline.core._staging import (
+        PARTIAL as PARTIAL,
+        Staging as Staging,
+        check_stale as check_stale,
+    )
+    from zfuse.pipeline.core._validation import nearest as nearest, one_line as one_line
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_cores": ["cores"],
+        "_disk": ["check_space", "disk_errors", "existing_parent"],
+        "_fused": ["Fused"],
+        "_memory": ["release_free_memory"],
+        "_reader": ["BaseReader", "each"],
+        "_region": ["Region"],
+        "_sample": ["Sample"],
+        "_signal": ["Signal"],
+        "_stack": ["Channel", "PlaneReader", "Stack"],
+        "_staging": ["PARTIAL", "Staging", "check_stale"],
+        "_validation": ["nearest", "one_line"],
+    },
+)

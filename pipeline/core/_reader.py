@@ -1,0 +1,104 @@
+"""What all readers share: the checks of a read, the buffer to fill, and decoding in parallel.
+
+Duty: the frame round ``read`` of the `PlaneReader` contract; a reader only fills what it is handed.
+Must not know: files, codecs, axis order.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from zfuse.pipeline.core._cores import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+__all__ = ["BaseReader", "each"]
+
+T = TypeVar("T")
+THREADS = "zfuse-decode"
+
+
+class BaseReader(ABC):
+    """A `PlaneReader` but for the filling.
+
+    Parameters
+    ----------
+    shape
+        Lengths of T, C, Z, Y, X.
+    dtype
+        Native-endian dtype of the pixels.
+    chunk
+        Z, Y, X extent that is decoded at once.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int, int],
+        dtype: np.dtype[Any],
+        chunk: tuple[int, int, int],
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.chunk = chunk
+        self.closed = False
+
+    def read(
+        self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Read a window of planes, all channels; see `PlaneReader.read`."""
+        if self.closed:
+            raise ValueError("read from a reader that was closed")
+        if not 0 <= t < self.shape[0]:
+            raise IndexError(f"time point {t} of {self.shape[0]}")
+        for name, cut, length in zip("zyx", (z, y, x), self.shape[2:], strict=True):
+            if not (0 <= cut.start <= cut.stop <= length and cut.step in (None, 1)):
+                raise IndexError(f"{name} window {cut} of {length}")
+        size = (z.stop - z.start, self.shape[1], y.stop - y.start, x.stop - x.start)
+        if out is None:
+            out = np.empty(size, self.dtype)
+        elif out.shape != size or out.dtype != self.dtype or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out is {out.shape} {out.dtype}, needed is C-contiguous {size} {self.dtype}"
+            )
+        if out.size:
+            self.fill(t, z, y, x, out)
+        return out
+
+    @abstractmethod
+    def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
+        """Fill `out`, (planes, C, Y, X), with the window, which is not empty and inside."""
+
+    def close(self) -> None:
+        """Release open files."""
+        self.closed = True
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix=THREADS)
+
+
+def each(work: Callable[[T], None], items: Iterable[T]) -> None:
+    """Do `work` on every item, in threads when there are several.
+
+    One pool serves all readers: decoders release the GIL, and more threads than cores don't help.
+    Inside the pool there is nobody left to wait for, so nested calls work in line.
+    """
+    todo = list(items)
+    if len(todo) == 1 or threading.current_thread().name.startswith(THREADS):
+        for item in todo:
+            work(item)
+        return
+    futures = [_pool().submit(work, item) for item in todo]
+    wait(futures)  # also after an error: nobody may write into `items` any more when this returns
+    for future in futures:
+        future.result()

@@ -1,0 +1,94 @@
+"""A small sample of a stack, from which a method takes what is global to it.
+
+Must not know: what methods estimate from it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.core._stack import Stack
+
+__all__ = ["Sample"]
+
+_PLANES = 5
+_EDGE = 64
+_COLUMN_EDGE = 96
+
+
+class Sample:
+    """Lazily read patches: a method that needs none costs no reading.
+
+    Attributes
+    ----------
+    stack
+        The stack; dtype, channels and rgb are free to use.
+    channel
+        Index of the channel that decides, or None: all of them do.
+    t
+        Time point the patches come from.
+    """
+
+    def __init__(self, stack: Stack, channel: int | None = None, t: int = 0) -> None:
+        self.stack = stack
+        self.channel = channel
+        self.t = t
+
+    @cached_property
+    def patches(self) -> list[NDArray[Any]]:
+        """Patches (planes, C, ≤64, ≤64): the middle and the quarters of up to five planes."""
+        _, _, planes, height, width = self.stack.shape
+        zs = sorted({round(i) for i in np.linspace(0, planes - 1, min(planes, _PLANES))})
+        corners = {
+            (max(0, int(height * fy) - _EDGE // 2), max(0, int(width * fx) - _EDGE // 2))
+            for fy, fx in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
+        }
+        patches = []
+        for y, x in sorted(corners):
+            ys, xs = slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width))
+            patches.append(
+                np.concatenate(
+                    [self.stack.reader.read(self.t, slice(z, z + 1), ys, xs) for z in zs]
+                )
+            )
+        return patches
+
+    @cached_property
+    def columns(self) -> list[NDArray[Any]]:
+        """Patches (n, C, ≤96, ≤96) of all planes, at the four quarters of the image.
+
+        A source that decodes whole planes is read once for all patches.
+        """
+        _, channels, planes, height, width = self.stack.shape
+        edge = _COLUMN_EDGE
+        places = sorted(
+            {
+                (max(0, int(height * fy) - edge // 2), max(0, int(width * fx) - edge // 2))
+                for fy in (0.25, 0.75)
+                for fx in (0.25, 0.75)
+            }
+        )
+        cuts = [
+            (slice(y, min(y + edge, height)), slice(x, min(x + edge, width))) for y, x in places
+        ]
+        shapes = [(y.stop - y.start, x.stop - x.start) for y, x in cuts]
+        columns = [np.empty((planes, channels, *s), self.stack.dtype) for s in shapes]
+        _, chunk_rows, chunk_columns = self.stack.reader.chunk
+        whole = 2 * chunk_rows > height and 2 * chunk_columns > width
+        if not whole:  # one read a patch: its chunks are decoded side by side
+            for column, (y, x) in zip(columns, cuts, strict=True):
+                self.stack.reader.read(self.t, slice(0, planes), y, x, out=column)
+            return columns
+        for z in range(planes):
+            plane = self.stack.reader.read(
+                self.t, slice(z, z + 1), slice(0, height), slice(0, width)
+            )
+            for column, (y, x) in zip(columns, cuts, strict=True):
+                column[z] = plane[0, :, y, x]
+        return columns

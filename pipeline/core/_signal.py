@@ -1,0 +1,114 @@
+"""The one signal on which focus is decided for all channels.
+
+Duty: channels (or one named channel), any dtype, to one integer plane that the focus kernels take.
+Must not know: focus measures, tiles.
+
+One decision serves all channels, so colours and channels never disagree about depth. RGB decides on
+luma (ITU-R BT.601). Fluorescence channels are added with weights 1/noise, so that an empty channel
+does not drown a bright one. 8- and 16-bit single channels are passed on untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.kernels import mix_signal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.core._sample import Sample
+
+__all__ = ["Signal"]
+
+_LUMA = (0.299, 0.587, 0.114)
+_NATIVE = (np.dtype(np.uint8), np.dtype(np.uint16))
+_STEPS = 2**18 - 1
+_STEPS_A_NOISE = 16  # steps that a standard deviation of the noise gets: rounding adds 0.02 % to it
+_HEADROOM = 0.25  # of the sample's range above and below it, at least
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Weights that turn pixels into the decision signal: round(offset + Σ weights · pixels)."""
+
+    native: bool
+    weights: tuple[float, ...]
+    offset: float
+
+    @classmethod
+    def calibrate(cls, sample: Sample) -> Signal:
+        """Choose weights and scale from the stack's dtype and, where needed, from its pixels."""
+        dtype, channels = sample.stack.dtype, sample.stack.shape[1]
+        if channels == 1 and dtype in _NATIVE:
+            return cls(native=True, weights=(1.0,), offset=0.0)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite pixels: filtered out
+            weights = _channel_weights(sample)
+            if dtype in _NATIVE:
+                low, high = 0.0, float(np.iinfo(dtype).max) * weights.sum()
+            else:
+                low, high = _sampled_range(sample, weights)
+        scale = _STEPS / (high - low)
+        return cls(
+            native=False, weights=tuple((weights * scale).tolist()), offset=float(-low * scale)
+        )
+
+    def of(self, planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the signal (n, Y, X) of planes (n, C, Y, X), and which planes hold NaN or inf."""
+        n, _, height, width = planes.shape
+        marked = np.zeros(n, np.bool_)
+        if self.native:
+            return planes[:, 0], marked
+        signal = np.empty((n, height, width), np.int32)
+        mix_signal(planes, np.array(self.weights), self.offset, np.empty(width), signal, marked)
+        return signal, marked
+
+
+def _channel_weights(sample: Sample) -> NDArray[np.float64]:
+    channels = sample.stack.shape[1]
+    if sample.channel is not None or channels == 1:
+        weights = np.zeros(channels)
+        weights[sample.channel or 0] = 1.0
+        return weights
+    if sample.stack.rgb:
+        return np.array(_LUMA)
+    weights = np.array([1.0 / _noise([p[:, c] for p in sample.patches]) for c in range(channels)])
+    return weights if weights.any() else np.ones(channels)
+
+
+def _noise(patches: list[NDArray[Any]]) -> float:
+    """Return the standard deviation of the noise: median |2c - l - r| of patches, in counts."""
+    steps = [np.abs(np.diff(p.astype(np.float64), 2, axis=-1)).ravel() for p in patches]
+    step = np.concatenate(steps)
+    step = step[np.isfinite(step)]
+    if step.size == 0:
+        return 1.0
+    spread = 1.4826 * float(np.median(step)) / 6**0.5
+    # Counts near zero have a median of 0; a constant channel has nothing to decide with.
+    return spread or float(step.mean()) or np.inf
+
+
+def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the values that become the lowest and the highest step.
+
+    A sample may miss what little is bright: where the noise is known it gets just enough steps, and
+    the rest of the steps reach some 8000 standard deviations beyond the sample on either side.
+    """
+    used = weights != 0
+    totals = [
+        np.moveaxis(patch, 1, -1).astype(np.float64)[..., used] @ weights[used]
+        for patch in sample.patches
+    ]
+    total = np.concatenate([t.ravel() for t in totals])
+    total = total[np.isfinite(total)]
+    if total.size == 0:
+        return 0.0, 1.0
+    low, high = float(total.min()), float(total.max())
+    room = _HEADROOM * (high - low) or abs(high) or 1.0
+    noise = _noise(totals)
+    if np.isfinite(noise):
+        room = max(room, 0.5 * (noise * _STEPS / _STEPS_A_NOISE - (high - low)))
+    return low - room, high + room

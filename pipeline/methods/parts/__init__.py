@@ -1,0 +1,70 @@
+"""What methods share: focus peaks, pyramids, noise, float planes, networks."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from zfuse.pipeline.methods.parts._adaptive_state import (
+        ADAPTIVE_HALO as ADAPTIVE_HALO,
+        LEVELS as LEVELS,
+        AdaptiveState as AdaptiveState,
+        Calibration as Calibration,
+        to_signal as to_signal,
+    )
+    from zfuse.pipeline.methods.parts._bands import BandMethod as BandMethod, Transform as Transform
+    from zfuse.pipeline.methods.parts._blending import BlendingMethod as BlendingMethod
+    from zfuse.pipeline.methods.parts._depth_search import (
+        SEARCH_BYTES as SEARCH_BYTES,
+        DepthSearch as DepthSearch,
+    )
+    from zfuse.pipeline.methods.parts._filters import (
+        WaveletName as WaveletName,
+        dual_tree as dual_tree,
+        wavelet as wavelet,
+    )
+    from zfuse.pipeline.methods.parts._floats import (
+        FILL_ALIGN as FILL_ALIGN,
+        FILL_REACH as FILL_REACH,
+        Blend as Blend,
+        FloatPlanes as FloatPlanes,
+        mix as mix,
+        near as near,
+    )
+    from zfuse.pipeline.methods.parts._network import (
+        Batch as Batch,
+        Decision as Decision,
+        Graph as Graph,
+        Limits as Limits,
+        NetworkMethod as NetworkMethod,
+    )
+    from zfuse.pipeline.methods.parts._optics import (
+        estimate_noise as estimate_noise,
+        estimate_response as estimate_response,
+    )
+    from zfuse.pipeline.methods.parts._patchwork import Patchwork as Patchwork, softness as softness
+    from zfuse.pipeline.methods.parts._peak import (
+        DEPTH_REACH as DEPTH_REACH,
+        PEAK_BYTES as PEAK_BYTES,
+        FocusPeak as FocusPeak,
+        depth_peak as depth_peak,
+        signal_bytes as signal_bytes,
+    )
+    from zfuse.pipeline.methods.parts._weighted import WeightedMean as WeightedMean
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_adaptive_state": ["ADAPTIVE_HALO", "AdaptiveState", "Calibration", "LEVELS", "to_signal"],
+        "_bands": ["BandMethod", "Transform"],
+        "_blending": ["BlendingMethod"],
+        "_depth_search": ["DepthSearch", "SEARCH_BYTES"],
+        "_filters": ["WaveletName", "dual_tree", "wavelet"],
+        "_floats": ["Blend", "FILL_ALIGN", "FILL_REACH", "FloatPlanes", "mix", "near"],
+        "_network": ["Batch", "Decision", "Graph", "Limits", "NetworkMethod"],
+        "_optics": ["estimate_noise", "estimate_response"],
+        "_patchwork": ["Patchwork", "softness"],
+        "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "depth_peak", "signal_bytes"],
+        "_weighted": ["WeightedMean"],
+    },
+)

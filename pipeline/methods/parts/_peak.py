@@ -1,0 +1,162 @@
+"""The running focus peak of a region: which plane is sharpest, how far between planes, how surely.
+
+Duty: hold the arrays that the focus kernel updates and turn them into depth and confidence. Shared
+by every method that decides by a focus measure. Must not know: files, tiles, what else a method
+keeps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.kernels import (
+    GIVEN,
+    MEASURES,
+    accumulator,
+    finish_focus,
+    fold_focus,
+    smooth_signal,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.core import Region, Signal
+
+__all__ = ["DEPTH_REACH", "PEAK_BYTES", "FocusPeak", "depth_peak", "signal_bytes"]
+
+PEAK_BYTES = 18  # the arrays below
+
+_SIGNAL_PLANES = 4  # a signal is made or smoothed for so many planes at a time
+_DEPTH_WINDOW, _DEPTH_SMOOTH = 9, 2
+DEPTH_REACH = _DEPTH_WINDOW // 2 + 1 + _DEPTH_SMOOTH
+
+
+def signal_bytes(channels: int, itemsize: int, *, smooth: bool = True) -> float:
+    """Memory that a pixel of a peak needs beside its arrays while planes come."""
+    native = channels == 1 and itemsize <= 2
+    made = 0 if native else 4 * _SIGNAL_PLANES
+    return made + (4 * (_SIGNAL_PLANES + 1) if smooth else 0)
+
+
+def depth_peak(region: Region, signal: Signal, dtype: np.dtype[Any]) -> FocusPeak:
+    """Return the peak that gives the transform methods their depth and confidence.
+
+    SML in 9 x 9 pixels of the signal smoothed twice: without the smoothing, noise wins where there
+    is little texture, and the mean error of the depth on the simulated stacks is four times larger.
+    """
+    return FocusPeak(region, signal, "sml", _DEPTH_WINDOW, 0, dtype, smooth=_DEPTH_SMOOTH)
+
+
+class FocusPeak:
+    """Running argmax over planes of a windowed focus measure.
+
+    Parameters
+    ----------
+    region
+        Where.
+    signal
+        How planes become the decision signal.
+    measure, window
+        Focus measure (None: the signal is one already) and the side of its window in pixels.
+    channels, dtype
+        Channels whose pixels are copied from the winner (0: none), and their dtype.
+    smooth
+        How often the signal is smoothed by [1 2 1]/4 in both directions before focus is measured.
+    least
+        Look for the plane of least contrast.
+    wide_sums
+        Sum in 64 bits even where 32 are enough: one compiled kernel (5 s) less.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        signal: Signal,
+        measure: str | None,
+        window: int,
+        channels: int,
+        dtype: np.dtype[Any],
+        *,
+        smooth: int = 0,
+        least: bool = False,
+        wide_sums: bool = False,
+    ) -> None:
+        shape = region.shape
+        self._region = region
+        self._signal = signal
+        self._measure = MEASURES[measure] if measure else GIVEN
+        self._least = least
+        self.window = window
+        self._smooth = smooth
+        self._accumulate = np.empty(0, np.int64 if wide_sums else accumulator(measure or "sml"))
+        # One allocation: glibc keeps pieces below 32 MB in its heap when they are freed, and tile
+        # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
+        size = shape[0] * shape[1]
+        # np.empty asks for huge pages, np.zeros does not: 20 against 3 GB/s to touch first.
+        memory = np.empty(9 * size, np.uint16)
+        memory[:] = 0
+        floats = memory[: 6 * size].view(np.float32).reshape(3, *shape)
+        shorts = memory[6 * size :].reshape(3, *shape)
+        self.best, self._previous, self._total = floats
+        self._before, self._after, self.index = shorts
+        self.best[:] = -2
+        self.image = np.empty((channels, *shape), dtype)
+        self.image[...] = 0
+        self.planes = 0
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Fold planes (n, C, Y, X) of the region's window."""
+        step = _SIGNAL_PLANES if self._smooth or not self._signal.native else len(planes)
+        for i in range(0, len(planes), step):
+            part = planes[i : i + step]
+            signal, marked = self._signal.of(part)
+            if self._smooth:
+                signal = self._smoothed(signal, marked)
+            self.add_signal(signal, marked, part[:, : self.image.shape[0]], z + i)
+
+    def _smoothed(self, signal: NDArray[Any], marked: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Smooth the rows of the signal that matter; sums of its bits must stay within 18."""
+        top = self._region.offset[0]
+        bottom = top + self._region.shape[0]
+        bits = {1: 8, 2: 16, 4: 18}[signal.dtype.itemsize]
+        out, other = np.empty(signal.shape, np.int32), np.empty(signal.shape[1:], np.int32)
+        for plane, mark, result in zip(signal, marked, out, strict=True):
+            reach, used = self.window // 2 + 1 + self._smooth, bits
+            for turn in range(self._smooth):
+                reach -= 1
+                rows = max(top - reach, 0), min(bottom + reach, signal.shape[1])
+                gain = min(4, 18 - used)
+                used += gain
+                target = result if (self._smooth - turn) % 2 else other
+                smooth_signal(plane, *rows, 4 - gain, bool(mark), target)
+                plane = target
+        return out
+
+    def add_signal(
+        self,
+        signal: NDArray[Any],
+        marked: NDArray[np.bool_],
+        pixels: NDArray[Any],
+        z: int,
+    ) -> None:
+        """Fold the decision signal (n, Y, X) and the pixels (n, C, Y, X) that are copied."""
+        top, left = self._region.offset
+        fold_focus(
+            signal, pixels, top, left, z, self._measure, self._least, self.window,
+            self._accumulate, marked,
+            self.best, self._previous, self._total, self._before, self._after, self.index,
+            self.image,
+        )  # fmt: skip
+        self.planes = z + len(signal)
+
+    def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return depth in planes and confidence, both (h, w)."""
+        depth, confidence = self.best, self._total  # in place: a tile's memory peaks here
+        finish_focus(
+            self.best, self._total, self._before, self._after, self.index, self.planes,
+            depth, confidence,
+        )  # fmt: skip
+        return depth, confidence

@@ -1,0 +1,170 @@
+"""The file that `zfuse train` follows: a training run and where its scenes come from.
+
+Duty: YAML, options over it, one-line errors, where the data came from. Must not know: how networks
+learn, the terminal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from zfuse.engines.training import Mix, TrainConfig
+from zfuse.errors import ZfuseError
+from zfuse.pipeline._config import load_settings
+from zfuse.pipeline.core import nearest, one_line
+from zfuse.pipeline.scenes._held_out import HeldOut
+from zfuse.pipeline.scenes._pairs import Pairs, Recomposed, SourceConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["TrainFile", "describe_data", "load_train_file"]
+
+
+class BatchConfig(BaseModel):
+    """Batches of one kind: scenes of the same size and number of planes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(1.0, gt=0, description="how often a batch is of this kind")
+    size: int = Field(8, ge=1, description="scenes in a batch")
+    crop: int = Field(64, ge=16, description="edge of the scenes in px")
+    planes: int = Field(2, ge=2, description="of a scene")
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _pairs_have_two(self) -> BatchConfig:
+        if self.planes != 2 and any(isinstance(s, Pairs | Recomposed) for s in self.sources):
+            raise ValueError(f"planes = {self.planes}, but pairs have 2: give them their own batch")
+        return self
+
+    def open(self, root: Path) -> Mix:
+        """Open the sources."""
+        sources = [source.open(self.crop, self.planes, root) for source in self.sources]
+        return Mix(sources, [s.weight for s in self.sources], self.size, self.share)
+
+
+class TrainFile(TrainConfig):
+    """A training run with its sources; folders are relative to the data root (``--data``)."""
+
+    batches: tuple[BatchConfig, ...] = Field(min_length=1)
+    held_out: HeldOut = HeldOut()
+
+    @model_validator(mode="after")
+    def _planes_fit(self) -> TrainFile:
+        wanted = self.recipe.planes
+        for batch in self.batches:
+            if wanted is not None and batch.planes != wanted:
+                raise ValueError(
+                    f"planes = {batch.planes}, but {self.recipe.network} fuses {wanted} at a time"
+                )
+        return self
+
+
+def load_train_file(
+    path: Path, network: str, pairs: Sequence[str], options: dict[str, Any]
+) -> TrainFile:
+    """Read a config and lay options over it.
+
+    Parameters
+    ----------
+    path
+        YAML file.
+    network
+        That the command names; the file must be for the same.
+    pairs
+        ``KEY=VALUE``; a key may be a path with dots: ``recipe.ssim=0.5``,
+        ``batches.0.size=4``.
+    options
+        Keys that win over the file; None: not given.
+
+    Raises
+    ------
+    ZfuseError
+        One line: which key, which value, what is allowed.
+    """
+    values = load_settings(path)
+    for pair in pairs:
+        _set(values, pair)
+    values |= {key: value for key, value in options.items() if value is not None}
+    try:
+        config = TrainFile.model_validate(values)
+    except ValidationError as error:
+        raise ZfuseError(f"config {path}: {_one_line(error)}") from error
+    if config.recipe.network != network:
+        raise ZfuseError(
+            f"config {path} trains {config.recipe.network!r}, not {network!r}: give its own config"
+        )
+    return config
+
+
+def _set(values: dict[str, Any], pair: str) -> None:
+    import yaml
+
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise ZfuseError(f"--set {pair!r}: write KEY=VALUE, e.g. --set learning_rate=0.001")
+    *path, last = key.strip().split(".")
+    place: Any = values
+    try:
+        value = yaml.safe_load(text)
+        for part in path:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    except yaml.YAMLError as error:
+        raise ZfuseError(f"--set {pair!r}: the value is no number, word or list") from error
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise ZfuseError(f"--set {pair!r}: there is no such key in the config") from error
+
+
+def _one_line(error: ValidationError) -> str:
+    """Like `one_line`, with the nearest key of the part of the config that holds a wrong one."""
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return one_line(error, TrainFile)
+    *path, wrong = first["loc"]
+    model: type[BaseModel] = TrainFile
+    for part in path:
+        if part in model.model_fields:
+            parts = list(_models(model.model_fields[str(part)]))
+            model = parts[0] if len(parts) == 1 else model
+        elif not isinstance(part, int):  # the tag that chose one class of a union
+            model = next(m for m in parts if part in _tags(m))
+    key = ".".join(str(part) for part in first["loc"])
+    return f"unknown key {key!r}: {nearest(str(wrong), model.model_fields)}"
+
+
+def _models(field: Any) -> Iterator[type[BaseModel]]:
+    """Find the models in a field's type."""
+    inner = getattr(field, "annotation", field)
+    if isinstance(inner, type) and issubclass(inner, BaseModel):
+        yield inner
+    for part in get_args(inner):
+        yield from _models(part)
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """Return the words that choose this class of a union."""
+    return {
+        word
+        for field in model.model_fields.values()
+        for word in get_args(field.annotation)
+        if isinstance(word, str)
+    }
+
+
+def describe_data(config: TrainFile, root: Path) -> dict[str, list[str]]:
+    """Return the text of each SOURCE.txt above the folders: whose data it is, which licence."""
+    found: dict[str, list[str]] = {}
+    for source in (source for batch in config.batches for source in batch.sources):
+        values = source.model_dump()
+        for folder in [values["folder"]] if "folder" in values else values.get("folders", ()):
+            for place in (Path(folder), *Path(folder).parents):
+                notes = root / place / "SOURCE.txt"
+                if notes.is_file():
+                    found[place.as_posix()] = notes.read_text(encoding="utf-8").splitlines()
+                    break
+    return found

@@ -1,0 +1,142 @@
+"""CPU kernels against the slow twins of naive.py."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from support import naive
+
+from zfuse.kernels import (
+    MEASURES,
+    NOT_FINITE,
+    accumulator,
+    add_expanded,
+    finish_focus,
+    fold_focus,
+    keep_strongest,
+    mix_signal,
+    reduce_plane,
+    subtract_expanded,
+)
+
+
+def run_focus(signal, measure, window, block=None, core=None, pixels=None, least=False):
+    """Fold a (Z, Y, X) signal; the core is a pair of slices."""
+    planes, height, width = signal.shape
+    ys, xs = core or (slice(0, height), slice(0, width))
+    shape = (ys.stop - ys.start, xs.stop - xs.start)
+    pixels = signal[:, None] if pixels is None else pixels
+    best, previous, total = np.full(shape, -2, "f4"), np.zeros(shape, "f4"), np.zeros(shape, "f4")
+    before, after, index = (np.zeros(shape, "u2") for _ in range(3))
+    image = np.zeros((pixels.shape[1], *shape), pixels.dtype)
+    for z in range(0, planes, block or planes):
+        part = slice(z, z + (block or planes))
+        s = np.ascontiguousarray(signal[part])
+        fold_focus(
+            s, np.ascontiguousarray(pixels[part]), ys.start, xs.start, z, MEASURES[measure], least,
+            window, np.empty(0, accumulator(measure)), (s == NOT_FINITE).any((1, 2)),
+            best, previous, total, before, after, index, image,
+        )  # fmt: skip
+    depth, confidence = np.empty(shape, "f4"), np.empty(shape, "f4")
+    finish_focus(best, total, before, after, index, planes, depth, confidence)
+    return image, index, depth, confidence
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4"])
+@pytest.mark.parametrize("measure", sorted(MEASURES))
+@pytest.mark.parametrize(("window", "shape"), [(9, (5, 40, 37)), (3, (3, 1, 600)), (5, (1, 9, 9))])
+def test_focus_equals_the_slow_twin(dtype, measure, window, shape):
+    high = 255 if dtype == "u1" else 65535
+    signal = np.random.default_rng(0).integers(0, high + 1, shape).astype(dtype)
+    image, index, depth, confidence = run_focus(signal, measure, window)
+    true_index, true_depth, true_confidence = naive.focus(signal, measure, window)
+    np.testing.assert_array_equal(index, true_index)
+    np.testing.assert_array_equal(image[0], np.take_along_axis(signal, true_index[None], 0)[0])
+    # before and after are kept as 16-bit fractions of the peak: 1e-5 planes, more where it is blunt
+    np.testing.assert_allclose(depth, true_depth, atol=0.02)
+    assert abs(depth - true_depth).mean() < 5e-5
+    np.testing.assert_allclose(confidence, true_confidence, atol=2e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**16),
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 40), st.integers(1, 40)),
+    window=st.sampled_from([1, 3, 9, 15]),
+    measure=st.sampled_from(sorted(MEASURES)),
+    block=st.integers(1, 4),
+    data=st.data(),
+)
+def test_any_core_and_block_gives_the_same_bits(seed, shape, window, measure, block, data):
+    signal = np.random.default_rng(seed).integers(0, 65536, shape).astype("u2")
+    _, height, width = shape
+    y0, x0 = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    y1, x1 = data.draw(st.integers(y0 + 1, height)), data.draw(st.integers(x0 + 1, width))
+    halo = window // 2 + 1
+    a, b = max(0, y0 - halo), max(0, x0 - halo)
+    cut = signal[:, a : y1 + halo, b : x1 + halo]
+    core = (slice(y0 - a, y1 - a), slice(x0 - b, x1 - b))
+    whole = run_focus(signal, measure, window)
+    part = run_focus(cut, measure, window, block, core)
+    for w, p in zip(whole, part, strict=True):
+        assert np.array_equal(w[..., y0:y1, x0:x1], p)
+
+
+def test_pixels_that_are_not_finite_never_win():
+    rng = np.random.default_rng(0)
+    signal = rng.integers(0, 1000, (4, 20, 20)).astype("i4")
+    signal[1] = rng.integers(0, 100000, (20, 20))  # sharpest everywhere …
+    signal[1, 5:9, 5:9] = NOT_FINITE  # … but unknown here
+    signal[:, 15, 15] = NOT_FINITE
+    _, index, _, confidence = run_focus(signal, "sml", 3)
+    assert not (index[5:9, 5:9] == 1).any()
+    assert (index[10:14, 10:14] == 1).all()
+    assert index[15, 15] == 0
+    assert confidence[15, 15] == 0
+
+
+@pytest.mark.parametrize("measure", sorted(MEASURES))
+def test_least_contrast_is_the_slow_twins_minimum(measure):
+    signal = np.random.default_rng(0).integers(0, 65536, (5, 30, 31)).astype("u2")
+    _, index, _, confidence = run_focus(signal, measure, 5, least=True)
+    scores = np.stack([naive.score(measure, plane, 5) for plane in signal]).astype("f4")
+    expected = (np.float32(1e6) / (scores + np.float32(1))).argmax(0)
+    np.testing.assert_array_equal(index, expected)
+    assert (confidence >= 0).all()
+
+
+def test_mix_signal_rounds_clips_and_marks():
+    pixels = np.array([[[[0.0, 1.0, np.nan]], [[2.0, 1e9, 5.0]]]], "f4")
+    signal, marked = np.empty((1, 1, 3), "i4"), np.zeros(1, bool)
+    mix_signal(pixels, np.array([10.0, 1.0]), 0.6, np.empty(3), signal, marked)
+    assert signal.tolist() == [[[3, 2**18 - 1, NOT_FINITE]]]
+    assert marked.all()
+    mix_signal(pixels, np.array([0.0, 1.0]), -100.0, np.empty(3), signal, marked)
+    assert signal.tolist() == [[[0, 2**18 - 1, 0]]]
+    assert not marked.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 1), (16, 16), (33, 50)])
+def test_pyramid_steps_equal_the_slow_twin(shape):
+    fine = np.random.default_rng(0).random(shape, "f4")
+    coarse = np.empty(((shape[0] + 1) // 2, (shape[1] + 1) // 2), "f4")
+    reduce_plane(fine, coarse)
+    np.testing.assert_allclose(coarse, naive.reduce_plane(fine), atol=1e-6)
+    band, back = np.empty_like(fine), np.empty_like(fine)
+    subtract_expanded(fine, coarse, band)
+    np.testing.assert_allclose(band, fine - naive.expand_plane(coarse, shape), atol=1e-6)
+    add_expanded(band, coarse, back)
+    np.testing.assert_allclose(back, fine, atol=1e-6)
+
+
+def test_keep_strongest_takes_the_plane_with_most_energy():
+    rng = np.random.default_rng(0)
+    bands = rng.normal(size=(3, 2, 12, 17)).astype("f4")
+    best, kept = np.full((12, 17), -1, "f4"), np.zeros((2, 12, 17), "f4")
+    for band in bands:
+        keep_strongest(band[:1], band, best, kept)
+    padded = np.pad(bands[:, 0].astype("f8") ** 2, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    energy = np.stack([naive.window_sum(p, 3)[1:-1, 1:-1] for p in padded])
+    winner = energy.argmax(0)
+    expected = np.take_along_axis(bands, winner[None, None], 0)[0]
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_allclose(best, energy.max(0), rtol=1e-5)

@@ -1,0 +1,116 @@
+"""Where compiled kernels are kept, when the usual places cannot be written, and that it is said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+import zfuse
+from zfuse.kernels.cpu import _jit
+
+RUN_ONE_KERNEL = """
+import numpy as np
+from zfuse.kernels import reduce_plane
+reduce_plane(np.ones((4, 4), np.float32), np.empty((2, 2), np.float32))
+import numba
+print(numba.config.CACHE_DIR, sum(reduce_plane.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the home by environment")
+def test_no_folder_but_the_temporary_one_can_be_written(tmp_path: Path) -> None:
+    """A read-only installation and a home that is no folder, as in a locked-down container.
+
+    Files in the place of the cache folders stop root as well, whom permissions would not.
+    """
+    package = tmp_path / "site" / "zfuse"
+    package.mkdir(parents=True)
+    shutil.copy(Path(zfuse.__file__), package)
+    kernels = Path(_jit.__file__).parents[1]
+    shutil.copytree(kernels, package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "kernels" / "cpu" / "__pycache__").write_text("no folder")
+    (tmp_path / "home").write_text("no folder")
+    (tmp_path / "temporary").mkdir()
+    home = str(tmp_path / "home")
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {
+        "PYTHONPATH": str(tmp_path / "site"),
+        "HOME": home, "USERPROFILE": home, "LOCALAPPDATA": home, "XDG_CACHE_HOME": home,
+        "TMPDIR": str(tmp_path / "temporary"), "TEMP": str(tmp_path / "temporary"),
+        "TMP": str(tmp_path / "temporary"),
+    }  # fmt: skip
+    for hits in (0, 1):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN_ONE_KERNEL], env=environment, cwd=tmp_path,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        place, found = done.stdout.rsplit(maxsplit=1)
+        assert Path(place).parent == tmp_path / "temporary"
+        assert list(Path(place).rglob("*.nbi"))
+        assert int(found) == hits  # compiled once, then found again
+
+
+@pytest.fixture
+def no_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(_jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    return tmp_path
+
+
+def test_usual_places_come_first(no_choice: Path) -> None:
+    _jit._choose_cache_folder()
+    assert numba.config.CACHE_DIR == ""  # numba's own rule holds
+    assert list(no_choice.iterdir()) == []
+
+
+def test_the_users_choice_is_kept(no_choice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "/somewhere")
+    monkeypatch.setattr(_jit, "_writable", lambda _: False)
+    _jit._choose_cache_folder()
+    assert numba.config.CACHE_DIR == "/somewhere"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows' temporary folder is the user's own")
+def test_a_folder_that_others_can_write_is_not_trusted(
+    no_choice: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_jit, "_writable", lambda _: False)
+    monkeypatch.setattr(_jit.tempfile, "tempdir", str(no_choice))
+    _jit._choose_cache_folder()
+    usual = Path(numba.config.CACHE_DIR)
+    assert usual.parent == no_choice
+    assert usual.stat().st_mode & 0o077 == 0
+    usual.chmod(0o777)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    _jit._choose_cache_folder()
+    assert Path(numba.config.CACHE_DIR) != usual
+    assert Path(numba.config.CACHE_DIR).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_compiling_is_said_once_and_then_cached(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np, zfuse\n"
+        "from zfuse.pipeline.cli._console import compiling_notice\n"
+        "with compiling_notice():\n"
+        "    zfuse.fuse(np.zeros((3, 32, 32), np.uint8))\n"
+    )
+    environment = dict(os.environ) | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        for _ in range(2)
+    ]
+    assert said[0].count("compiling kernels") == 1
+    assert said[1] == ""

@@ -1,0 +1,301 @@
+"""The command line as a person meets it: one clear line, an exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+import zarr
+from typer.testing import CliRunner
+
+from zfuse.pipeline.cli._app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PLANES = np.random.default_rng(8).integers(0, 4096, (5, 70, 90)).astype(np.uint16)
+ZFUSE = [sys.executable, "-m", "zfuse"]
+HEAVY = "numpy numba zarr dask tifffile scipy skimage yaozarrs PIL yaml".split()
+
+
+def zfuse(*arguments: Any) -> Any:
+    """Run the command line in this process; stderr apart."""
+    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with a stack in it."""
+    tifffile.imwrite(tmp_path / "in.tif", PLANES, metadata={"axes": "ZYX"})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("command", [["--help"], [], ["fuse", "--help"], ["--version"]])
+def test_help_loads_no_heavy_library(command: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from zfuse.pipeline.cli._app import main\n"
+        f"sys.argv = ['zfuse', *{command}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('loaded:', *[m for m in {HEAVY} if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+    assert "zfuse" in done.stdout
+
+
+def test_fuse_and_info(folder: Path) -> None:
+    done = zfuse("fuse", "in.tif", "out.ome.zarr", "--z-step", 0.5, "--pixel-size", 0.1)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("out.ome.zarr: 0.0 Mvoxel in ")
+    assert "\n" not in done.stdout.strip()
+    said = zfuse("info", "out.ome.zarr").stdout
+    assert "0.1 x 0.1 µm" in said
+    assert "z=1 y=70 x=90" in said
+    assert zfuse("fuse", "in.tif", "out.ome.zarr", "--overwrite").exit_code == 0
+
+
+def make_folder_of_planes(folder: Path) -> str:
+    (folder / "planes").mkdir()
+    for z, plane in enumerate(PLANES):
+        tifffile.imwrite(folder / "planes" / f"z{z:03}.tif", plane)
+    return "planes"
+
+
+def make_ome_tiff(folder: Path) -> str:
+    settings = {"axes": "ZCYX", "PhysicalSizeZ": 0.5, "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(folder / "a.ome.tif", np.stack([PLANES, PLANES], 1), metadata=settings)
+    return "a.ome.tif"
+
+
+def make_zarr(folder: Path) -> str:
+    zarr.create_array(folder / "a.zarr", data=PLANES, chunks=(2, 32, 32))
+    return "a.zarr"
+
+
+def make_damaged_zarr(folder: Path) -> str:
+    zarr.create_array(folder / "a.zarr", data=PLANES, chunks=(1, 32, 32))
+    for chunk in (folder / "a.zarr" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"nonsense")
+    return "a.zarr"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda _: "in.tif", ["z=5 y=70 x=90", "uint16", "unknown: depth will be in planes"]),
+        (make_folder_of_planes, ["z=5 y=70 x=90", "none: the pixels are not compressed"]),
+        (make_ome_tiff, ["c=2 z=5 y=70 x=90", "DAPI, GFP", "0.5 µm, 2 µm in all"]),
+        (make_zarr, ["2 x 32 x 32 (z, y, x)", "warning", "without OME metadata"]),
+        (make_damaged_zarr, ["1 x 32 x 32", "time        unknown: "]),
+    ],
+)
+def test_info(folder: Path, make: Callable[[Path], str], said: list[str]) -> None:
+    done = zfuse("info", make(folder))
+    assert done.exit_code == 0
+    for part in [*said, "image", "dtype", "channels", "chunks", "size", "time"]:
+        assert part in done.stdout
+
+
+def test_methods_is_a_table() -> None:
+    lines = zfuse("methods").stdout.splitlines()
+    assert lines[0].split()[:3] == ["name", "family", "halo"]
+    first = lines[1 : lines.index("")]  # the networks follow
+    assert {"select", "laplacian"} <= {line.split()[0] for line in first}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fuse zzzz.png out.tif", "zzzz.png does not exist; check the path"),
+        ("fuse n.tif out.tif", "n.tif does not exist; did you mean in.tif?"),
+        ("fuse notes.txt out.tif", "notes.txt is not an image that zfuse reads"),
+        ("fuse cut.tif out.tif", "cut.tif is truncated"),
+        ("fuse corrupt.zarr out.tif", "corrupt.zarr"),
+        ("fuse missing.zarr out.tif", "missing"),
+        ("fuse odd out.tif", "z1.tif is 90 x 50 px"),
+        ("fuse dtypes out.tif", "uint8, the other planes are"),
+        ("fuse flat.ome.tif out.tif", "no z axis"),
+        ("fuse empty out.tif", "holds no image"),
+        ("fuse complex.tif out.tif", "complex64"),
+        ("fuse in.tif out.tif --method selct", "unknown method 'selct': did you mean 'select'?"),
+        (
+            "fuse in.tif out.tif --method select --set windw=3",
+            "unknown key 'windw': did you mean 'window'?",
+        ),
+        ("fuse in.tif out.tif --set window", "--set 'window': write KEY=VALUE"),
+        ("fuse in.tif out.tif --set window=[", "--set 'window=['"),
+        ("fuse in.tif there.tif", "there.tif exists; choose another name, or replace it with"),
+        ("fuse in.tif in.tif --overwrite", "is the input itself"),
+        ("fuse odd odd/out.tif", "lies inside the input"),
+        ("fuse in.tif out.jpg", "cannot tell the format of output out.jpg"),
+        ("fuse in.tif file/out.tif", "is a file"),
+        ("fuse in.tif s3://bucket/out.zarr", "outputs are written to local disks"),
+        ("fuse nonsense://a/b.zarr out.tif", "nonsense"),
+        ("fuse in.tif out.tif --channel GFP", "no channel 'GFP' in in: it has 0: channel 0"),
+        ("fuse in.tif out.tif --channel chanel", "did you mean 'channel 0'?"),
+        ("fuse in.tif out.tif --channel -1", "no channel '-1'"),
+        ("fuse in.tif out.tif --series 1", "no series 1"),
+        ("fuse in.tif out.tif --tile 100", "multiple of 64"),
+        ("fuse in.tif out.tif --tile -64", "tile = -64: must be more than 0"),
+        ("fuse in.tif out.tif --memory 1MB", "--memory 1MB is too little"),
+        ("fuse in.tif out.tif --memory lots", "is no size; write it like 640MB or 2GB"),
+        ("fuse in.tif out.tif --workers 0", "workers = 0: must be 1 or more"),
+        ("fuse in.tif out.tif --z-step -0.5", "z_step = -0.5: must be more than 0"),
+        ("fuse in.tif out.tif --z-step nan", "z_step = nan: must be"),
+        ("fuse in.tif out.tif --pixel-size inf", "pixel_size = inf: must be a finite number"),
+        ("fuse in.tif out.tif --config nope.yaml", "cannot read config nope.yaml"),
+        ("fuse in.tif out.tif --config wrong.yaml", "config wrong.yaml: unknown key 'memry'"),
+        ("fuse in.tif out.tif --config list.yaml", "holds a list"),
+        ("fuse in.tif out.tif --config broken.yaml", "is no valid YAML"),
+        ("info nothing.tif", "does not exist"),
+        ("info notes.txt", "is not an image"),
+        ("demo file", "cannot write to file"),
+        ("demo out --method selct", "unknown method 'selct'"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(
+    folder: Path, arguments: str, message: str
+) -> None:
+    make_bad_input(folder)
+    before = listing(folder)
+    done = zfuse(*arguments.split())
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert message in lines[-1]
+    assert all(line.startswith("warning: ") for line in lines[:-1])
+    assert listing(folder) == before
+
+
+def make_bad_input(folder: Path) -> None:
+    (folder / "notes.txt").write_text("focus")
+    (folder / "file").write_text("not a folder")
+    (folder / "cut.tif").write_bytes((folder / "in.tif").read_bytes()[:20000])
+    (folder / "there.tif").write_bytes(b"mine")
+    for name, dtype, height in (("odd", "u2", 50), ("dtypes", "u1", 70)):
+        (folder / name).mkdir()
+        tifffile.imwrite(folder / name / "z0.tif", PLANES[0])
+        tifffile.imwrite(folder / name / "z1.tif", PLANES[1, :height].astype(dtype))
+        tifffile.imwrite(folder / name / "z2.tif", PLANES[2])
+    (folder / "empty").mkdir()
+    tifffile.imwrite(folder / "flat.ome.tif", PLANES, metadata={"axes": "TYX"})
+    tifffile.imwrite(folder / "complex.tif", PLANES.astype(np.complex64))
+    for name in ("corrupt.zarr", "missing.zarr"):
+        zarr.create_array(folder / name, data=PLANES, chunks=(1, 70, 90))
+        chunk = folder / name / "c" / "2" / "0" / "0"
+        chunk.write_bytes(b"nonsense") if name == "corrupt.zarr" else chunk.unlink()
+    (folder / "wrong.yaml").write_text("memry: 1GB\n")
+    (folder / "list.yaml").write_text("- 1\n")
+    (folder / "broken.yaml").write_text("a: [1\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["fuse in.tif", "fuse in.tif out.tif --bogus", "nonsense", "fuse --tile x a b"]
+)
+def test_wrong_usage_is_exit_code_2(folder: Path, arguments: str) -> None:
+    before = listing(folder)
+    done = zfuse(*arguments.split())
+    assert done.exit_code == 2
+    assert "Traceback" not in done.stderr
+    assert listing(folder) == before
+
+
+def test_a_full_disk_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("zfuse.pipeline.sinks._ome_zarr.write_shard", full)
+    before = listing(folder)
+    done = zfuse("fuse", "in.tif", "out.ome.zarr")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: disk full, or quota used up, while writing out.ome.zarr")
+    assert len(done.stderr.splitlines()) == 1
+    assert listing(folder) == before
+
+
+def test_options_win_over_the_file(folder: Path) -> None:
+    settings = {"method": {"name": "select", "window": 13}, "z_step": 9.0, "tile": 128}
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
+    arguments = ["fuse", "in.tif", "out.ome.zarr", "--config", "run.yaml"]
+    assert zfuse(*arguments, "--z-step", 0.5, "--set", "measure=tenengrad").exit_code == 0
+    record = json.dumps(dict(zarr.open_group(folder / "out.ome.zarr", mode="r").attrs))
+    assert '"window": 13' in record
+    assert '"measure": "tenengrad"' in record
+    assert '"z_step_um": 0.5' in record
+    assert zfuse(*arguments, "--overwrite", "--method", "laplacian").exit_code == 0
+    record = json.dumps(dict(zarr.open_group(folder / "out.ome.zarr", mode="r").attrs))
+    assert '"laplacian"' in record
+    assert '"window": 13' not in record  # settings of another method do not stay
+
+
+def test_python_dash_m(folder: Path) -> None:
+    done = subprocess.run([*ZFUSE, "fuse", "in.tif", "out.tif"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run([*ZFUSE, "fuse", "in.tif", "out.tif"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: output out.tif exists; choose another name, or replace it with --overwrite\n"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
+    """`zfuse methods | head -1`: the pipe is closed before everything is written."""
+    process = subprocess.Popen(
+        [*ZFUSE, "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    process.wait()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process on Windows cannot be sent Ctrl-C alone")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_is_one_line_and_leaves_nothing(folder: Path, name: str, times: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4096, (6, 2048, 2048)).astype(np.uint16)
+    zarr.create_array(folder / "big.zarr", data=pixels, chunks=(1, 1024, 1024))
+    before = sorted(path.name for path in folder.iterdir())
+    slow = ["--tile", "64", "--workers", "1"]  # every chunk is decoded many times: minutes
+    process = subprocess.Popen(
+        [*ZFUSE, "fuse", "big.zarr", "new/out.ome.zarr", *slow],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    partial = folder / "new" / "out.ome.zarr.partial"
+    deadline = time.monotonic() + 60
+    while not partial.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.3)
+    for _ in range(times):
+        process.send_signal(getattr(signal, name))
+        time.sleep(0.02)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == "interrupted: nothing was written"
+    assert sorted(path.name for path in folder.iterdir()) == before

@@ -1,0 +1,48 @@
+"""The relief picture."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zfuse
+from zfuse.errors import ZfuseError
+from zfuse.pipeline._config import make_config
+from zfuse.pipeline.figures._relief import relief_picture, render_relief
+
+
+def test_from_straight_above_the_relief_is_the_image():
+    colours = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    picture = relief_picture(colours, np.zeros((20, 30), "f4"), tilt=0)
+    inside = picture[24:44, 24:54]
+    np.testing.assert_array_equal(inside, colours)
+
+
+def test_high_ground_hides_what_lies_behind_it():
+    colours = np.zeros((40, 40, 3), np.uint8)
+    colours[:20, :, 0] = 200  # behind: red
+    colours[20:, :, 1] = 200  # in front: green
+    low = relief_picture(colours, np.zeros((40, 40), "f4"))
+    height = np.zeros((40, 40), "f4")
+    height[20:] = 15
+    high = relief_picture(colours, height)
+    red = [(p[..., 0] > 30) & (p[..., 1] < 30) for p in (low, high)]
+    assert red[1].sum() < 0.5 * red[0].sum()
+
+
+def test_render_reads_what_fuse_wrote(tmp_path):
+    rng = np.random.default_rng(0)
+    planes = rng.integers(0, 255, (4, 40, 50)).astype("u1")
+    for z, plane in enumerate(planes):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(plane).save(tmp_path / "in" / f"z{z}.png")
+    fused, picture = tmp_path / "f.ome.zarr", tmp_path / "r.png"
+    zfuse.run(
+        make_config({"input": tmp_path / "in", "output": fused, "z_step": 1, "pixel_size": 0.5})
+    )
+    assert render_relief(fused, picture) == picture
+    with Image.open(picture) as drawn:
+        assert drawn.width == 50 + 48
+    with pytest.raises(ZfuseError, match="exists"):
+        render_relief(fused, picture)
+    with pytest.raises(ZfuseError, match="no OME-Zarr that zfuse fuse wrote"):
+        render_relief(tmp_path, tmp_path / "x.png")

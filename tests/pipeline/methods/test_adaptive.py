@@ -1,0 +1,100 @@
+"""What the default method promises: noise known, noise averaged, depth sharp, halos small."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import zfuse
+from zfuse.pipeline.core._sample import Sample
+from zfuse.pipeline.evaluation._metrics import psnr, ssim
+from zfuse.pipeline.methods import make_method
+from zfuse.pipeline.methods.parts._optics import estimate_noise
+from zfuse.pipeline.simulation._phantom import render_phantom
+from zfuse.pipeline.sources import from_array
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return render_phantom(14, 256, photons=1000, seed=3)
+
+
+def copied_at_true_depth(phantom):
+    index = np.clip(np.rint(phantom.depth), 0, len(phantom.planes) - 1).astype(int)
+    return np.take_along_axis(phantom.planes, index[None], 0)[0]
+
+
+@pytest.mark.parametrize(("settings", "gain"), [({}, 0.6), ({"quantitative": True}, 0.0)])
+def test_beats_copying_the_pixel_of_the_true_depth(phantom, settings, gain):
+    fused = zfuse.fuse(phantom.planes, {"name": "adaptive", **settings})
+    span = float(np.ptp(phantom.image))
+    ours, copied = (
+        (psnr(image, phantom.image, data_range=span), ssim(image, phantom.image, data_range=span))
+        for image in (fused.image, copied_at_true_depth(phantom))
+    )
+    assert ours[0] > copied[0] + gain
+    assert ours[1] > copied[1]
+
+
+def test_depth_is_finer_than_a_plane(phantom):
+    fused = zfuse.fuse(phantom.planes)
+    error = np.abs(fused.depth - phantom.depth)
+    assert np.median(error) < 0.15
+    sure = fused.confidence > np.median(fused.confidence)
+    assert error[sure].mean() < error[~sure].mean()
+
+
+@pytest.mark.parametrize(("gain", "read"), [(4.0, 0.0), (20.0, 30.0), (0.5, 5.0)])
+def test_noise_is_estimated_from_the_stack(gain, read):
+    rng = np.random.default_rng(0)
+    ground = gaussian_filter(rng.random((128, 128)), 4)
+    ground = 400 * gain * (0.5 + (ground - ground.min()) / np.ptp(ground))
+    planes = np.stack([rng.poisson(ground / gain) * gain for _ in range(8)])
+    planes = planes + rng.normal(0, read, planes.shape)
+    noise = estimate_noise([planes[:, None]], 0)
+    variance = noise.gain * ground.mean() + noise.floor
+    assert variance == pytest.approx(gain * ground.mean() + read**2, rel=0.2)
+
+
+def test_a_flat_noisy_background_becomes_quiet():
+    rng = np.random.default_rng(0)
+    planes = rng.poisson(400, (12, 200, 200)).astype(np.uint16)
+    fused = zfuse.fuse(planes)
+    assert fused.image.std() < 0.4 * planes[0].std()
+    assert abs(fused.image.mean() - 400) < 1
+    assert np.median(fused.confidence) < 0.25
+
+
+@pytest.mark.parametrize("radius", [3, 8, 15, 30])
+def test_no_halo_round_a_bright_disc(radius):
+    """Blur of a disc 6 planes away reaches 15 px over the ground; 2 % of its height may stay."""
+    rng, size, height = np.random.default_rng(0), 220, 20000.0
+    y, x = np.mgrid[:size, :size] - size / 2
+    distance = np.hypot(y, x)
+    disc = (distance <= radius).astype(float)
+    ground, top = (gaussian_filter(rng.normal(size=(size, size)), 1) for _ in range(2))
+    ground = 5000 + 0.05 * height * ground / ground.std()
+    top = 5000 + height * (1 + 0.05 * top / top.std())
+    planes = []
+    for z in range(13):
+        near, far = abs(z - 3) + 0.01, abs(z - 9) + 0.01
+        cover = gaussian_filter(disc, near)
+        planes.append(
+            gaussian_filter(disc * top, near) + (1 - cover) * gaussian_filter(ground, far)
+        )
+    fused = zfuse.fuse(np.clip(np.array(planes), 0, 65535).astype(np.uint16))
+    ring = (distance > radius + 1.5) & (distance < radius + 14)
+    error = (fused.image - ground)[ring].mean() / height
+    assert abs(error) < 0.02
+
+
+def test_two_planes_far_apart_are_chosen_not_averaged():
+    rng = np.random.default_rng(0)
+    sharp = rng.integers(0, 200, (128, 128)).astype(float)
+    blurred = gaussian_filter(sharp, 6)
+    left = np.arange(128) < 64
+    planes = np.stack([np.where(left, sharp, blurred), np.where(left, blurred, sharp)])
+    calibration = make_method("adaptive").calibrate(Sample(from_array(planes.astype(np.uint8))))
+    assert calibration.sparse
+    fused = zfuse.fuse(planes.astype(np.uint8))
+    inside = np.abs(np.arange(128) - 64) > 8
+    assert np.abs(fused.image[:, inside] - sharp[:, inside]).mean() < 1
