@@ -90,8 +90,7 @@ def fold_tile(
     order = list(range(len(blocks))) * method.passes
     with ThreadPoolExecutor(1, thread_name_prefix="zfuse-read") as ahead:
         pending = ahead.submit(read, 0, 0)
-        wait_all(started)
-        states = [future.result() for future in started]
+        states = wait_all(started)
         started.clear()
         for turn, n in enumerate(order):
             block = pending.result()
@@ -100,7 +99,8 @@ def fold_tile(
             if turn + 1 < len(order):
                 pending = ahead.submit(read, order[turn + 1], turn + 1)
             if turn and n == 0:
-                wait_all([pool.submit(method.next_pass, state) for state in states])
+                # A first pass's state goes as soon as the second's is made of it.
+                states = wait_all([pool.submit(method.next_pass, states.pop(0)) for _ in strips])
             wait_all([pool.submit(method.add, state, block, blocks[n].start) for state in states])
             voxels = block[..., 0, 0].size * tile.shape[0] * tile.shape[1]
             done = turn // len(blocks)
@@ -111,11 +111,10 @@ def fold_tile(
     return _assemble(image, tile, strips, states, method, pool)
 
 
-def wait_all(futures: list[Future[Any]]) -> None:
-    """Wait for every future, then raise the first error: no thread may outlive its buffers."""
+def wait_all(futures: list[Future[Any]]) -> list[Any]:
+    """Return all results, or raise the first error once no thread runs that uses a buffer."""
     wait(futures)
-    for future in futures:
-        future.result()
+    return [future.result() for future in futures]
 
 
 def _assemble(
@@ -228,7 +227,7 @@ class OrderedFold:
             raise ZfuseError("no plane came: a stack needs at least one")
         for _ in range(self._method.passes - 1):
             assert self._replay is not None
-            self._method.next_pass(self._state)
+            self._state = self._method.next_pass(self._state)
             for block, z in self._replay():
                 self._method.add(self._state, np.ascontiguousarray(block), z)
         return self._method.finish(self._state)

@@ -129,9 +129,10 @@ class Adaptive(Method):
         else:
             state.gather(planes, z)
 
-    def next_pass(self, state: AdaptiveState) -> None:
+    def next_pass(self, state: AdaptiveState) -> AdaptiveState:
         """Settle the depth."""
         state.settle()
+        return state
 
     def finish(self, state: AdaptiveState) -> Fused:
         """Rebuild the image and refine the depth.

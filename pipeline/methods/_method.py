@@ -1,19 +1,26 @@
-"""The contract of every fusion method: a fold over planes.
+"""The contract of every fusion method: a fold over planes. Its lifecycle, in order:
 
-    calibration = method.calibrate(sample)    # once a stack, shared by all tiles
-    state = method.start(region, shape, calibration)
+    method = make_method("adaptive")          # settings, checked
+    method = method.with_workers(workers)     # only what brings its own threads is changed by it
+    calibration = method.calibrate(sample)    # once a stack, shared by all its regions
+    state = method.start(region, channels, dtype, calibration)      # once a region
     method.add(state, planes, z)              # blocks of planes in ascending z, any block size
-    method.next_pass(state)                   # only methods that need a second pass
+    state = method.next_pass(state)           # between passes: the state of the next one …
+    method.add(state, planes, z)              # … which takes all planes again
     fused = method.finish(state)              # image, depth in planes, confidence
 
 A method is a frozen pydantic model: its fields are its settings, unknown ones are refused, and its
-`model_dump` is what the output's provenance records. Must not know: files, tiles, threads.
+`model_dump` is what the output's provenance records. What changes while planes come is in states,
+one a region and pass, each complete from the start. Different regions may be worked on by different
+threads at once, one region by one thread at a time.
+
+Must not know: files, who cuts the image into regions, who shows the planes.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,7 +32,18 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import Fused, Region, Sample
 
-__all__ = ["Method"]
+__all__ = ["Method", "State"]
+
+
+class State(Protocol):
+    """What one region keeps during one pass over the planes.
+
+    A state of the last pass has ``finish() -> Fused``, too; how one of an earlier pass becomes the
+    next one's is `Method.next_pass`.
+    """
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Take a block of planes (n, C, Y, X); `z` is the index of the first."""
 
 
 class Method(BaseModel, ABC):
@@ -89,19 +107,24 @@ class Method(BaseModel, ABC):
         """Settle what is global to the stack: limits, noise, channel weights."""
 
     @abstractmethod
-    def start(self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Any) -> Any:
-        """Allocate the state of one region. Its size must not depend on the number of planes."""
+    def start(self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Any) -> State:
+        """Return the first pass's state of one region, planes having `channels` and `dtype`.
 
-    @abstractmethod
-    def add(self, state: Any, planes: NDArray[Any], z: int) -> None:
+        Its size must not depend on the number of planes.
+        """
+
+    def add(self, state: State, planes: NDArray[Any], z: int) -> None:
         """Take a block of planes (n, C, Y, X), C-contiguous, cut to the region's window.
 
         Blocks come in ascending z without gaps; `z` is the index of the first plane.
         """
+        state.add(planes, z)
 
-    def next_pass(self, state: Any) -> None:
-        """Settle what the next pass needs; called between two passes over all planes."""
+    def next_pass(self, state: Any) -> State:
+        """Return the next pass's state, made of the last one's, which must not be used any more."""
+        raise NotImplementedError(f"{self.name} has one pass")
 
-    @abstractmethod
     def finish(self, state: Any) -> Fused:
         """Return image (C, h, w), depth in planes (h, w) and confidence (h, w) of the core."""
+        fused: Fused = state.finish()
+        return fused

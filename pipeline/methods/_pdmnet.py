@@ -116,10 +116,11 @@ class PdmNet(NetworkMethod):
         for i in range(0, len(planes), self.batch):
             state.add(planes[i : i + self.batch], z + i)
 
-    def next_pass(self, state: _State) -> None:
+    def next_pass(self, state: _State) -> _State:
         """Pooled features are known; what is made of them is made once."""
         state.share(self.open("pdmnet-share"))
         state.graph = self.open("pdmnet-merge" + self.number)
+        return state
 
     def finish(self, state: _State) -> Fused:
         """Rebuild the image.

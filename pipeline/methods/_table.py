@@ -145,6 +145,6 @@ def warm_up(method: Method, stack: Stack | None = None) -> None:
     state = method.start(Region.whole(16, 16), channels, dtype, calibration)
     for turn in range(method.passes):
         if turn:
-            method.next_pass(state)
+            state = method.next_pass(state)
         method.add(state, planes, 0)
     method.finish(state)

@@ -185,9 +185,10 @@ class Umis(NetworkMethod):
         else:
             state.copy(planes, z)
 
-    def next_pass(self, state: _State) -> None:
+    def next_pass(self, state: _State) -> _State:
         """Settle which plane is copied where."""
         state.settle()
+        return state
 
     def finish(self, state: _State) -> Fused:
         """Return what was copied or blended.

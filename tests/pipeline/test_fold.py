@@ -60,7 +60,7 @@ def direct(name: str, stack: Stack) -> Fused:
     state = method.start(Region.whole(height, width), channels, stack.dtype, calibration)
     method.add(state, planes_of(stack), 0)
     for _ in range(method.passes - 1):
-        method.next_pass(state)
+        state = method.next_pass(state)
         method.add(state, planes_of(stack), 0)
     return method.finish(state)
 

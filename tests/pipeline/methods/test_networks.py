@@ -77,7 +77,7 @@ def folded(name: str, stack: Any, blocks: list[int]) -> Fused:
     state = method.start(Region.whole(*planes.shape[2:]), 1, opened.dtype, calibration)
     for turn in range(method.passes):
         if turn:
-            method.next_pass(state)
+            state = method.next_pass(state)
         z = 0
         for length in blocks:
             method.add(state, planes[z : z + length], z)
