@@ -1,4 +1,4 @@
-"""The contract of every fusion method: a fold over planes. Its lifecycle, in order:
+"""The contract of every fusion method: a fold over planes, whose lifecycle is this.
 
     method = make_method("adaptive")          # settings, checked
     method = method.with_workers(workers)     # only what brings its own threads is changed by it
@@ -107,20 +107,20 @@ class Method(BaseModel, ABC):
         """Settle what is global to the stack: limits, noise, channel weights."""
 
     @abstractmethod
-    def start(self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Any) -> State:
+    def start(self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Any) -> Any:
         """Return the first pass's state of one region, planes having `channels` and `dtype`.
 
         Its size must not depend on the number of planes.
         """
 
-    def add(self, state: State, planes: NDArray[Any], z: int) -> None:
+    def add(self, state: Any, planes: NDArray[Any], z: int) -> None:
         """Take a block of planes (n, C, Y, X), C-contiguous, cut to the region's window.
 
         Blocks come in ascending z without gaps; `z` is the index of the first plane.
         """
         state.add(planes, z)
 
-    def next_pass(self, state: Any) -> State:
+    def next_pass(self, state: Any) -> Any:
         """Return the next pass's state, made of the last one's, which must not be used any more."""
         raise NotImplementedError(f"{self.name} has one pass")
 
