@@ -20,6 +20,7 @@ import numpy as np
 
 import zfuse
 from zfuse import engines
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,7 +101,7 @@ def weights_key(method: str) -> str:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         It is a network, and has no weights.
     """
     if method not in engines.MODELS:
@@ -112,7 +113,7 @@ def has_weights(method: str) -> bool:
     """Whether a method needs no weights, or has them."""
     try:
         weights_key(method)
-    except engines.EngineError as error:
+    except ZfuseError as error:
         print(f"{method} is left out: {error}", file=sys.stderr)
         return False
     return True

@@ -10,7 +10,6 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.engines._axes import shape_of as shape_of
-    from zfuse.engines._errors import EngineError as EngineError
     from zfuse.engines._models import (
         MODELS as MODELS,
         PACKAGED as PACKAGED,
@@ -35,7 +34,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_axes": ["shape_of"],
-        "_errors": ["EngineError"],
         "_models": [
             "Card",
             "MODELS",

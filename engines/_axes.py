@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def measure(
 
     Raises
     ------
-    EngineError
+    ZfuseError
         A number of axes, a fixed length, or two tensors differ.
     """
     known: dict[str, int] = {}
@@ -53,7 +53,7 @@ def measure(
     for name, wanted in axes.items():
         if len(wanted) != len(shapes[name]) or shape_of(wanted, known) != tuple(shapes[name]):
             lengths = ", ".join(f"{key} = {n}" for key, n in known.items())
-            raise EngineError(
+            raise ZfuseError(
                 f"{name} is {_text(shapes[name])}, the graph needs {_text(wanted)}"
                 + (f" with {lengths}" if lengths else "")
             )
@@ -69,7 +69,7 @@ def _parsed(axis: str) -> tuple[int, str, int]:
     """Return (n, name, m) of "n*name/m"."""
     match = _NAME.fullmatch(axis)
     if match is None:
-        raise EngineError(f"axis {axis!r} has no name: write it like height, height/2, 3*channels")
+        raise ZfuseError(f"axis {axis!r} has no name: write it like height, height/2, 3*channels")
     return int(match[1] or 1), match[2], int(match[3] or 1)
 
 

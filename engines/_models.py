@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zfuse.engines._axes import Axis  # noqa: TC001 (pydantic)
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +76,7 @@ class Model:
 
         Raises
         ------
-        EngineError
+        ZfuseError
             torch is not installed.
         """
         try:
@@ -84,7 +84,7 @@ class Model:
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise
-            raise EngineError(
+            raise ZfuseError(
                 f"network {self.name} needs torch. Install with: pip install zfuse[train]"
             ) from error
 
@@ -194,7 +194,7 @@ def card(name: str) -> Card:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The network is unknown, has no weights, or its card cannot be read.
     """
     model_named(name)
@@ -202,7 +202,7 @@ def card(name: str) -> Card:
     try:
         return _read_card(path, path.stat().st_mtime_ns)
     except OSError as error:
-        raise EngineError(
+        raise ZfuseError(
             f"network {name} has no weights: {path} is missing; reinstall zfuse, or train it "
             f"(`zfuse train`), export it (`zfuse engines export`) and set {FOLDER_VARIABLE}"
         ) from error
@@ -213,11 +213,11 @@ def model_named(name: str) -> Model:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         It is unknown.
     """
     if name not in MODELS:
-        raise EngineError(_unknown("network", name, MODELS))
+        raise ZfuseError(_unknown("network", name, MODELS))
     return MODELS[name]
 
 
@@ -226,14 +226,14 @@ def model_of(graph: str) -> Model:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         No network has such a graph.
     """
     for model in MODELS.values():
         if graph in model.graphs:
             return model
     known = [graph for model in MODELS.values() for graph in model.graphs]
-    raise EngineError(_unknown("graph", graph, known))
+    raise ZfuseError(_unknown("graph", graph, known))
 
 
 def read_graph(graph: str) -> bytes:
@@ -241,7 +241,7 @@ def read_graph(graph: str) -> bytes:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The file is missing, damaged or not the one that the card speaks of.
     """
     model = model_of(graph)
@@ -249,14 +249,14 @@ def read_graph(graph: str) -> bytes:
     path = _folder(model.name) / f"{graph}.onnx"
     cure = "reinstall zfuse, or export the network anew"
     if file is None:
-        raise EngineError(f"the model card of {model.name} names no graph {graph}; {cure}")
+        raise ZfuseError(f"the model card of {model.name} names no graph {graph}; {cure}")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EngineError(f"{path} cannot be read: {error.strerror}; {cure}") from error
+        raise ZfuseError(f"{path} cannot be read: {error.strerror}; {cure}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise EngineError(
+        raise ZfuseError(
             f"{path} is damaged or foreign: its SHA-256 is {found[:16]}…, the model card expects "
             f"{file.sha256[:16]}…; {cure}"
         )
@@ -277,7 +277,7 @@ def _read_card(path: Path, _changed: int) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise EngineError(
+        raise ZfuseError(
             f"model card {path} cannot be read: {where or 'file'}: {first['msg']}; reinstall "
             "zfuse, or export the network anew"
         ) from error

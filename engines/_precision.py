@@ -18,7 +18,7 @@ from onnx import (
     shape_inference,
 )
 
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -110,7 +110,7 @@ def in_half(model: ModelProto) -> ModelProto:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The graph has control flow.
     """
     wide = type(model)()
@@ -160,7 +160,7 @@ class _Half:
     def add(self, node: NodeProto) -> None:
         """Copy a node, in the precision that suits it."""
         if any(a.HasField("g") or len(a.graphs) for a in node.attribute):
-            raise EngineError(f"graph holds {node.op_type}: fp16 needs one without control flow")
+            raise ZfuseError(f"graph holds {node.op_type}: fp16 needs one without control flow")
         half = self._suits(node)
         new = type(node)()
         new.CopyFrom(node)

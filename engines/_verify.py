@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.engines._axes import shape_of
-from zfuse.engines._errors import EngineError
 from zfuse.engines._models import card, model_named
 from zfuse.engines.export import LARGEST_DIFFERENCE, difference
 from zfuse.engines.runners import RUNNERS, load
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def verify(name: str) -> Iterator[Check]:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The network is unknown or has no weights.
     """
     about = card(name)
@@ -61,7 +61,7 @@ def verify(name: str) -> Iterator[Check]:
         ]
         try:
             wanted = _outputs(graph, _TRUTH, inputs)
-        except EngineError as error:
+        except ZfuseError as error:
             yield Check(graph, _TRUTH, False, str(error))
             continue
         finite = all(np.isfinite(v).all() for outputs in wanted for v in outputs.values())
@@ -97,7 +97,7 @@ def random_inputs(
 def _compared(graph: str, runner: str, inputs: list[Arrays], wanted: list[Arrays]) -> Check:
     try:
         found = _outputs(graph, runner, inputs)
-    except EngineError as error:
+    except ZfuseError as error:
         return Check(graph, runner, False, str(error))
     largest = max(difference(f, w) for f, w in zip(found, wanted, strict=True))
     said = f"differs by {largest:.1g} of the largest value (allowed {LARGEST_DIFFERENCE:g})"

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
-from zfuse.engines._errors import EngineError
 from zfuse.engines._models import Card, GraphFile, Tensor, model_named
 from zfuse.engines._precision import PARAMETERS, store_half
 from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference, probes, torch_outputs
 from zfuse.engines.export._to_onnx import to_onnx
 from zfuse.engines.runners import OnnxRuntimeRunner, Opened
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,7 +68,7 @@ def export(
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The weights do not fit the network, or a graph's results differ from torch by more than
         `LARGEST_DIFFERENCE`; nothing is written then.
     """
@@ -83,10 +83,10 @@ def export(
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise EngineError(f"weights do not fit network {name}: {_line(error)}") from error
+        raise ZfuseError(f"weights do not fit network {name}: {_line(error)}") from error
     modules: dict[str, nn.Module] = {g: m.eval() for g, m in network.graphs().items()}
     if set(modules) != set(model.graphs):
-        raise EngineError(f"{name} has graphs {sorted(modules)}, the table says {model.graphs}")
+        raise ZfuseError(f"{name} has graphs {sorted(modules)}, the table says {model.graphs}")
 
     inputs = {graph: next(probes(module, network.multiple)) for graph, module in modules.items()}
     exact = {graph: torch_outputs(module, inputs[graph]) for graph, module in modules.items()}
@@ -159,7 +159,7 @@ def _prove(opened: Opened, module: nn.Module) -> float:
             largest = max(largest, found)
             if not found <= LARGEST_DIFFERENCE:
                 sizes = ", ".join(f"{key} {value.shape}" for key, value in inputs.items())
-                raise EngineError(
+                raise ZfuseError(
                     f"graph {opened.graph} differs from torch by {found:.2g} of its largest value "
                     f"with {sizes}: at most {LARGEST_DIFFERENCE:g} is allowed; nothing was written"
                 )
@@ -187,10 +187,10 @@ def _checkpoint(path: Path, name: str) -> Mapping[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise EngineError(f"checkpoint {path} cannot be read: {_line(error)}") from error
+        raise ZfuseError(f"checkpoint {path} cannot be read: {_line(error)}") from error
     networks = content.get("networks", {name: content})
     if name not in networks:
-        raise EngineError(f"checkpoint {path} holds {', '.join(networks)}, not {name}")
+        raise ZfuseError(f"checkpoint {path} holds {', '.join(networks)}, not {name}")
     weights: Mapping[str, torch.Tensor] = networks[name]
     return weights
 
@@ -199,7 +199,7 @@ def _mean(checkpoints: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.
     first = checkpoints[0]
     for other in checkpoints[1:]:
         if {k: v.shape for k, v in other.items()} != {k: v.shape for k, v in first.items()}:
-            raise EngineError("checkpoints to be averaged are of different networks")
+            raise ZfuseError("checkpoints to be averaged are of different networks")
     return {
         key: torch.stack([c[key].double() for c in checkpoints]).mean(0).to(value.dtype)
         for key, value in first.items()
@@ -213,7 +213,7 @@ def _story(checkpoint: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise EngineError(f"{path} cannot be read: {_line(error)}") from error
+        raise ZfuseError(f"{path} cannot be read: {_line(error)}") from error
     return story
 
 

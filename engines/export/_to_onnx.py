@@ -15,7 +15,7 @@ import onnx_ir
 import torch
 from onnxscript import optimizer
 
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def to_onnx(module: nn.Module) -> ModelProto:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         torch cannot export it, names of inputs and outputs clash, or an axis that should be free
         is not.
     """
@@ -54,7 +54,7 @@ def to_onnx(module: nn.Module) -> ModelProto:
     outputs: tuple[str, ...] = tuple(module.output_names)  # type: ignore[arg-type]
     both = set(inputs).intersection(outputs)
     if both:
-        raise EngineError(f"input and output are both named {', '.join(sorted(both))}: rename one")
+        raise ZfuseError(f"input and output are both named {', '.join(sorted(both))}: rename one")
     free = torch.export.Dim.DYNAMIC
     try:
         with _quiet():
@@ -72,7 +72,7 @@ def to_onnx(module: nn.Module) -> ModelProto:
             )
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise EngineError(
+        raise ZfuseError(
             f"torch cannot export {type(module).__name__} with these axes free: {reason}"
         ) from error
     assert program is not None
@@ -135,12 +135,12 @@ def _name_axes(model: ModelProto, axes: dict[str, dict[int, str]]) -> None:
         for i, dim in enumerate(value.type.tensor_type.shape.dim):
             if i in names:
                 if dim.HasField("dim_value"):
-                    raise EngineError(
+                    raise ZfuseError(
                         f"axis {i} of {value.name} should be free ({names[i]}), the module fixes "
                         f"it to {dim.dim_value}"
                     )
                 dim.dim_param = names[i]
             elif not dim.HasField("dim_value"):
-                raise EngineError(
+                raise ZfuseError(
                     f"axis {i} of {value.name} has no name: add it to the module's dynamic_axes"
                 )

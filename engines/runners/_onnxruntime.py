@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zfuse.engines._errors import EngineError
 from zfuse.engines.runners._runner import Runner
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,12 +48,12 @@ class OnnxRuntimeRunner(Runner):
                 _content(opened), options, providers=list(self.providers)
             )
         except Exception as error:  # its errors have no common class but this
-            raise EngineError(
+            raise ZfuseError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot open graph {opened.graph}: "
                 f"{_line(error)}"
             ) from error
         if self._session.get_providers()[0] != self.providers[0]:
-            raise EngineError(
+            raise ZfuseError(
                 f"ONNX Runtime's {self.providers[0]} did not start: check the GPU's driver and the "
                 "CUDA libraries, or choose runner onnxruntime"
             )
@@ -62,7 +62,7 @@ class OnnxRuntimeRunner(Runner):
         try:
             values = self._session.run(self._names, arrays)
         except Exception as error:
-            raise EngineError(
+            raise ZfuseError(
                 f"ONNX Runtime failed on graph {self.graph}: {_line(error)}"
             ) from error
         return dict(zip(self._names, values, strict=True))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zfuse.engines._errors import EngineError
 from zfuse.engines.runners._runner import Runner
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class OpenVinoRunner(Runner):
             model = core.read_model(opened.content)
             self._model: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # its errors are plain RuntimeErrors, and some are not
-            raise EngineError(
+            raise ZfuseError(
                 f"OpenVINO {openvino.__version__} cannot open graph {opened.graph}: "
                 f"{' '.join(str(error).split())[:300]}"
             ) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from zfuse.engines._axes import measure
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Runner(ABC):
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The library cannot run this graph, here or at all.
     """
 
@@ -106,12 +106,12 @@ class Runner(ABC):
 
         Raises
         ------
-        EngineError
+        ZfuseError
             An input is missing, unknown, or of a wrong dtype or shape; or the runner is closed.
         """
         with self._state:
             if self.closed:
-                raise EngineError(f"the runner of graph {self.graph} is closed: open it again")
+                raise ZfuseError(f"the runner of graph {self.graph} is closed: open it again")
             self._running += 1
         try:
             self._check(arrays)
@@ -152,29 +152,29 @@ class Runner(ABC):
     def _check(self, arrays: Arrays) -> None:
         wanted = self.tensors
         if arrays.keys() != wanted.keys():
-            raise EngineError(
+            raise ZfuseError(
                 f"graph {self.graph} takes {', '.join(wanted)}; it was given "
                 f"{', '.join(arrays) or 'nothing'}"
             )
         for name, tensor in wanted.items():
             dtype = getattr(arrays[name], "dtype", type(arrays[name]).__name__)
             if dtype != np.dtype(tensor.dtype):
-                raise EngineError(
+                raise ZfuseError(
                     f"graph {self.graph}: {name} is {dtype}, it must be a {tensor.dtype} array"
                 )
         try:
             known = measure(self.inputs, {name: arrays[name].shape for name in wanted})
-        except EngineError as error:
-            raise EngineError(f"graph {self.graph}: {error}") from None
+        except ZfuseError as error:
+            raise ZfuseError(f"graph {self.graph}: {error}") from None
         for axis in ("height", "width"):
             if known.get(axis, 0) % self._opened.multiple:
-                raise EngineError(
+                raise ZfuseError(
                     f"graph {self.graph}: {axis} is {known[axis]} px, it must be a multiple of "
                     f"{self._opened.multiple}: pad the image"
                 )
         for axis, length in known.items():
             if length < 1:
-                raise EngineError(f"graph {self.graph}: {axis} is {length}, it must be 1 or more")
+                raise ZfuseError(f"graph {self.graph}: {axis} is {length}, it must be 1 or more")
 
 
 def _axes(tensors: Mapping[str, Any]) -> dict[str, tuple[Axis, ...]]:

@@ -12,10 +12,10 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from zfuse.engines._errors import EngineError
 from zfuse.engines._models import card, model_of, read_graph
 from zfuse.engines.runners import RUNNERS, fastest
 from zfuse.engines.runners._runner import Opened, Precision, Runner
+from zfuse.errors import ZfuseError
 
 __all__ = ["Recipe", "load", "session"]
 
@@ -34,13 +34,13 @@ class Recipe:
 
         Raises
         ------
-        EngineError
+        ZfuseError
             The weights are missing or damaged, or the runner cannot serve here.
         """
         chosen = self.resolved()
         reason = RUNNERS[chosen.runner].is_incompatible(chosen.arithmetic)
         if reason:
-            raise EngineError(f"runner {chosen.runner} cannot serve here: {reason}")
+            raise ZfuseError(f"runner {chosen.runner} cannot serve here: {reason}")
         return RUNNERS[chosen.runner].load()(chosen.read())
 
     def resolved(self) -> Recipe:
@@ -63,7 +63,7 @@ class Recipe:
 
         Raises
         ------
-        EngineError
+        ZfuseError
             The weights are missing or damaged.
         """
         about = card(model_of(self.graph).name)
@@ -101,16 +101,16 @@ def load(
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The graph, runner or precision is unknown.
     """
     model_of(graph)
     if runner != "auto" and runner not in RUNNERS:
-        raise EngineError(f"unknown runner {runner!r}: choose from auto, {', '.join(RUNNERS)}")
+        raise ZfuseError(f"unknown runner {runner!r}: choose from auto, {', '.join(RUNNERS)}")
     if precision != "auto" and precision not in get_args(Precision):
-        raise EngineError(f"unknown precision {precision!r}: choose from fp32, fp16, bf16, auto")
+        raise ZfuseError(f"unknown precision {precision!r}: choose from fp32, fp16, bf16, auto")
     if threads is not None and threads < 1:
-        raise EngineError(f"threads = {threads}: must be 1 or more")
+        raise ZfuseError(f"threads = {threads}: must be 1 or more")
     return Recipe(graph, runner, cast("Precision", precision), threads or 1)
 
 
@@ -125,7 +125,7 @@ def session(
 
     Raises
     ------
-    EngineError
+    ZfuseError
         As `load` and `Recipe.open` do.
     """
     recipe = load(graph, runner=runner, precision=precision, threads=threads).resolved()

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,14 +122,14 @@ def fastest(precision: Precision, on_cpu: str = "onnxruntime") -> str:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         None can, and why.
     """
     reasons = {n: RUNNERS[n].is_incompatible(precision) for n in (*_GPU, on_cpu, *_CPU)}
     for name, reason in reasons.items():
         if not reason:
             return name
-    raise EngineError(f"nothing here runs networks in {precision}: {_joined(reasons)}")
+    raise ZfuseError(f"nothing here runs networks in {precision}: {_joined(reasons)}")
 
 
 def _joined(reasons: dict[str, str | Literal[False]]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from zfuse.engines._errors import EngineError
 from zfuse.engines._models import model_of
 from zfuse.engines.runners._runner import Runner
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -74,7 +74,7 @@ def module_of(opened: Opened) -> Any:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The file holds weights that the network does not have, or of other shapes.
     """
     import torch
@@ -88,12 +88,12 @@ def module_of(opened: Opened) -> Any:
     try:
         missing = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise EngineError(
+        raise ZfuseError(
             f"the weights of graph {opened.graph} do not fit its network: "
             f"{' '.join(str(error).split())[:300]}; export it anew"
         ) from error
     if missing.unexpected_keys:
-        raise EngineError(
+        raise ZfuseError(
             f"the weights of graph {opened.graph} are of another network: it has no "
             f"{missing.unexpected_keys[0]}; export it anew"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class RunFolder:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         It is there already and ``resume`` is false; or it holds no checkpoint to resume.
     """
 
@@ -39,9 +39,9 @@ class RunFolder:
         self.path = path
         self._last = path / "last.pt"
         if resume and not self._last.is_file():
-            raise EngineError(f"nothing to resume in {path}: no last.pt there; leave out --resume")
+            raise ZfuseError(f"nothing to resume in {path}: no last.pt there; leave out --resume")
         if path.exists() and not resume:
-            raise EngineError(f"{path} exists already: add --resume, or give another --out")
+            raise ZfuseError(f"{path} exists already: add --resume, or give another --out")
         path.mkdir(parents=True, exist_ok=True)
 
     def save(self, state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
@@ -53,20 +53,20 @@ class RunFolder:
 
         Raises
         ------
-        EngineError
+        ZfuseError
             It is damaged, or was made with another config: one line says which key.
         """
         try:
             state: dict[str, Any] = torch.load(self._last, map_location=device, weights_only=True)
             before = json.loads(state.pop("config"))
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise EngineError(
+            raise ZfuseError(
                 f"checkpoint {self._last} is damaged or none of ours; start anew in another folder"
             ) from error
         other = _first_difference(before, json.loads(json.dumps(identity)))
         if other is not None:
             key, old, new = other
-            raise EngineError(
+            raise ZfuseError(
                 f"checkpoint {self._last} was made with {key} = {old!r}, now {new!r}: resume with "
                 "the same config, or start anew in another folder"
             )
@@ -111,16 +111,16 @@ def read_weights(path: Path) -> dict[str, dict[str, torch.Tensor]]:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         It cannot be read, or is none of ours.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content["networks"])
     except OSError as error:
-        raise EngineError(f"cannot read weights {path}: {error.strerror or error}") from error
+        raise ZfuseError(f"cannot read weights {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise EngineError(f"weights {path} are damaged or none of ours: give a best.pt") from error
+        raise ZfuseError(f"weights {path} are damaged or none of ours: give a best.pt") from error
 
 
 def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:

@@ -81,7 +81,7 @@ def train(
 
     Raises
     ------
-    EngineError
+    ZfuseError
         The folder, checkpoint or device will not do, or the loss is no longer finite.
     """
     if config.threads is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zfuse.engines._errors import EngineError
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ def pick_device(wanted: str) -> torch.device:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         A GPU is asked for and torch sees none.
     """
     present = torch.cuda.is_available()
     if wanted == "cuda" and not present:
-        raise EngineError("device cuda: torch sees no GPU here; use --device cpu")
+        raise ZfuseError("device cuda: torch sees no GPU here; use --device cpu")
     return torch.device("cuda" if present and wanted != "cpu" else "cpu")
 
 
@@ -94,7 +94,7 @@ class Trainer:
             # One batch in some 5000 overflows in bfloat16: it must not spoil all weights for good.
             self._lost += 1
             if self._lost > _MOST_LOST:
-                raise EngineError(
+                raise ZfuseError(
                     f"gradients of {_MOST_LOST} steps in a row are not finite at step {self.step}: "
                     "give a lower learning_rate, clip_norm: 1, or amp: none"
                 )
@@ -125,14 +125,14 @@ class Trainer:
 
         Raises
         ------
-        EngineError
+        ZfuseError
             They are no longer finite.
         """
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         means = means or {"loss": float("nan")}  # all steps were lost
         self._sums, self._count = {}, 0
         if not np.isfinite(means["loss"]):
-            raise EngineError(
+            raise ZfuseError(
                 f"the loss is {means['loss']} at step {self.step}: give a lower learning_rate, "
                 "clip_norm: 1, or amp: none"
             )
@@ -156,7 +156,7 @@ class Trainer:
 
         Raises
         ------
-        EngineError
+        ZfuseError
             A network is missing, or its weights do not fit.
         """
         for networks in (self._networks, self.networks):
@@ -164,7 +164,7 @@ class Trainer:
                 try:
                     network.load_state_dict(dict(weights[name]))
                 except (KeyError, RuntimeError) as error:
-                    raise EngineError(
+                    raise ZfuseError(
                         f"the weights to start from do not fit the network {name!r}: they are of "
                         f"{', '.join(weights)}, or of another version"
                     ) from error

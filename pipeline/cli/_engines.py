@@ -6,7 +6,6 @@ Duty: words and tables. Must not know: how graphs are exported, built or run.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003 (typer)
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ import typer
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["engines"]
 
@@ -33,7 +32,7 @@ Name = Annotated[
 @engines.command("list")
 def list_() -> None:
     """Show networks and checksums, runners and why one is missing, compiled engines."""
-    from zfuse.engines import MODELS, EngineError, card, load, read_graph
+    from zfuse.engines import MODELS, card, load, read_graph
     from zfuse.engines.runners import RUNNERS
     from zfuse.engines.runners.tensorrt import entries, folder
 
@@ -42,14 +41,14 @@ def list_() -> None:
     for name, model in MODELS.items():
         try:
             about = card(name)
-        except EngineError as error:
+        except ZfuseError as error:
             rows.append((name, "", "", "", "", str(error).partition(";")[0]))
             continue
         state = "ok"
         for graph in model.graphs:
             try:
                 read_graph(graph)
-            except EngineError as error:
+            except ZfuseError as error:
                 state, damaged = str(error), True
         size = sum(file.size for file in about.graphs.values()) / 1e6
         scores = ", ".join(f"{key} {value:.4g}" for key, value in about.scores.items())
@@ -103,10 +102,9 @@ def export(
     if install and not (PACKAGED.parents[1] / "pyproject.toml").is_file():
         raise ZfuseError(f"--install is for a source checkout, {PACKAGED} is none: use --out")
     folder = PACKAGED if out is None else out
-    with _one_line():
-        from zfuse.engines.export import export as run
+    from zfuse.engines.export import export as run
 
-        about = run(name, checkpoint, folder, scores=_scores(score or []), licence=licence)
+    about = run(name, checkpoint, folder, scores=_scores(score or []), licence=licence)
     for key, value in about.parity.items():
         typer.echo(f"{key}: differs from torch by {value:.1g} of the largest value")
     size = sum(file.size for file in about.graphs.values()) / 1e6
@@ -124,27 +122,24 @@ def build(
     """Compile a network with TensorRT ahead of time; tensorrt-rtx needs no GPU for it."""
     from zfuse.engines import card, model_named
     from zfuse.engines.runners import load
-    from zfuse.engines.runners.tensorrt import TileSizes
+    from zfuse.engines.runners.tensorrt import TileSizes, engine, key
 
     for value, option in ((tile, "tile"), (batch, "batch"), (channels, "channels")):
         if value < 1:
             raise ZfuseError(f"--{option} {value}: must be 1 or more")
-    with _one_line():
-        from zfuse.engines.runners.tensorrt import engine, key
-
-        lengths = {"batch": batch, "channels": channels, "height": tile, "width": tile}
-        sizes = TileSizes.covering(lengths, card(name).multiple)
-        for graph in model_named(name).graphs:
-            opened = load(graph, runner="tensorrt", precision=precision).read()
-            begun = time.perf_counter()
-            built = engine(opened, sizes)
-            seconds = time.perf_counter() - begun
-            about = key(opened, sizes)
-            typer.echo(
-                f"{graph} {precision}: {len(built) / 1e6:.1f} MB in {seconds:.1f} s for "
-                f"{about['gpu']} GPU, tiles up to {sizes.tile[2]} px, {sizes.batch[2]} planes at a "
-                f"time ({about['library']})"
-            )
+    lengths = {"batch": batch, "channels": channels, "height": tile, "width": tile}
+    sizes = TileSizes.covering(lengths, card(name).multiple)
+    for graph in model_named(name).graphs:
+        opened = load(graph, runner="tensorrt", precision=precision).read()
+        begun = time.perf_counter()
+        built = engine(opened, sizes)
+        seconds = time.perf_counter() - begun
+        about = key(opened, sizes)
+        typer.echo(
+            f"{graph} {precision}: {len(built) / 1e6:.1f} MB in {seconds:.1f} s for "
+            f"{about['gpu']} GPU, tiles up to {sizes.tile[2]} px, {sizes.batch[2]} planes at a "
+            f"time ({about['library']})"
+        )
 
 
 @engines.command()
@@ -154,24 +149,23 @@ def verify(
     ] = None,
 ) -> None:
     """Check checksums, run every graph, compare all runners that can serve here."""
-    from zfuse.engines import MODELS, EngineError, card, verify as run
+    from zfuse.engines import MODELS, card, verify as run
 
     if not names:
         names = []
         for name in MODELS:
             try:
                 card(name)
-            except EngineError as error:
+            except ZfuseError as error:
                 typer.echo(f"{name}: skipped: {error}", err=True)
             else:
                 names.append(name)
     failed = not names
     rows = [("graph", "runner", "", "")]
-    with _one_line():
-        for name in names:
-            for check in run(name):
-                rows.append((check.graph, check.runner, _passed(check.passed), check.found))
-                failed |= not check.passed
+    for name in names:
+        for check in run(name):
+            rows.append((check.graph, check.runner, _passed(check.passed), check.found))
+            failed |= not check.passed
     typer.echo(_table(rows))
     if failed:
         raise typer.Exit(1)
@@ -198,13 +192,3 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     )
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    from zfuse.engines import EngineError
-
-    try:
-        yield
-    except EngineError as error:
-        raise ZfuseError(str(error)) from error

@@ -104,7 +104,7 @@ def method_table() -> str:
 
 def _networks() -> list[tuple[str, ...]]:
     """Return a row for each network: scores, source, where its model card lies."""
-    from zfuse.engines import MODELS, EngineError, card, card_path
+    from zfuse.engines import MODELS, card, card_path
 
     rows: list[tuple[str, ...]] = [("network", "MFI-WHU 71 to 80", "source", "model card")]
     for name, model in MODELS.items():
@@ -114,7 +114,7 @@ def _networks() -> list[tuple[str, ...]]:
             scores = card(name).scores
             ssim, psnr = (scores.get(f"mfi_whu_71_80_{kind}") for kind in ("ssim", "psnr"))
             known = f"SSIM {ssim:.4f}, {psnr:.1f} dB" if ssim and psnr else "no scores"
-        except EngineError:
+        except ZfuseError:
             known = "no weights"
         rows.append((name, known, model.source, str(card_path(name))))
     return rows

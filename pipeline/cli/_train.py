@@ -60,7 +60,6 @@ def train(
     options = {"minutes": minutes, "steps": steps, "device": device}
     settings = load_train_file(config, name, setting or [], options)
 
-    from zfuse.engines import EngineError
     from zfuse.engines.training import train as run
 
     mixes = [batch.open(data) for batch in settings.batches]
@@ -77,21 +76,18 @@ def train(
         "data": describe_data(settings, data),
         "held_out": len(held_out),
     }
-    try:
-        with _bar(name) as watcher, _stop_on_interrupt() as stop:
-            result = run(
-                settings,
-                mixes,
-                held_out,
-                out,
-                watcher,
-                start=start,
-                resume=resume,
-                stop=stop,
-                about=about,
-            )
-    except EngineError as error:
-        raise ZfuseError(str(error)) from error
+    with _bar(name) as watcher, _stop_on_interrupt() as stop:
+        result = run(
+            settings,
+            mixes,
+            held_out,
+            out,
+            watcher,
+            start=start,
+            resume=resume,
+            stop=stop,
+            about=about,
+        )
     done = f"{result['steps']} steps in {result['seconds']:.0f} s"
     if result["ended"] == "stopped":
         typer.echo(f"interrupted after {done}: go on with --resume", err=True)

@@ -17,13 +17,14 @@ from hypothesis import given, strategies as st
 from support.engine_cases import shipped, toy_in
 
 from zfuse import engines
-from zfuse.engines import MODELS, RUNNERS, EngineError
+from zfuse.engines import MODELS, RUNNERS
 from zfuse.engines._axes import measure, shape_of
 from zfuse.engines._models import FOLDER_VARIABLE, read_graph
 from zfuse.engines._verify import random_inputs, verify
 from zfuse.engines.runners import RunnerEntry, fastest
 from zfuse.engines.runners.tensorrt import _engine_cache
 from zfuse.engines.runners.tensorrt._tile_sizes import TileSizes
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def test_tensors_that_disagree_are_refused(shapes: dict[str, tuple[int, ...]]) -
     axes = {"plane": ("batch", "height"), "state": ("height/2", 2)}
     if shapes["plane"][1:] == (65,):
         shapes["state"] = (33, 2)
-    with pytest.raises(EngineError, match="the graph needs"):
+    with pytest.raises(ZfuseError, match="the graph needs"):
         measure(axes, shapes)
 
 
@@ -110,7 +111,7 @@ def test_a_damaged_file_is_refused_in_one_line(toy: Path, harm: object) -> None:
     with engines.load("toy", runner="onnxruntime").open():
         pass
     harm(toy / "toy.onnx")
-    with pytest.raises(EngineError) as refusal:
+    with pytest.raises(ZfuseError) as refusal:
         engines.load("toy", runner="onnxruntime").open()
     message = str(refusal.value)
     for part in (str(toy / "toy.onnx"), "damaged or foreign", "SHA-256", "reinstall"):
@@ -121,14 +122,14 @@ def test_a_damaged_file_is_refused_in_one_line(toy: Path, harm: object) -> None:
 
 def test_a_missing_file_and_a_bad_card_are_refused(toy: Path) -> None:
     (toy / "toy.onnx").unlink()
-    with pytest.raises(EngineError, match=r"toy\.onnx cannot be read"):
+    with pytest.raises(ZfuseError, match=r"toy\.onnx cannot be read"):
         engines.load("toy").open()
     values = json.loads((toy / "toy.json").read_text())
     (toy / "toy.json").write_text(json.dumps(values | {"multiple": 0}))
-    with pytest.raises(EngineError, match="multiple: Input should be greater"):
+    with pytest.raises(ZfuseError, match="multiple: Input should be greater"):
         engines.card("toy")
     (toy / "toy.json").write_text("no JSON")
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(ZfuseError, match="cannot be read"):
         engines.card("toy")
 
 
@@ -145,7 +146,7 @@ def test_a_missing_file_and_a_bad_card_are_refused(toy: Path) -> None:
 def test_wrong_words_are_refused_before_anything_is_read(
     arguments: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(EngineError) as refusal:
+    with pytest.raises(ZfuseError) as refusal:
         engines.load(**arguments)
     assert message in str(refusal.value)
 
@@ -155,12 +156,12 @@ def test_a_network_without_weights_says_how_to_get_them(
 ) -> None:
     monkeypatch.setattr(engines._models, "PACKAGED", tmp_path)
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-    with pytest.raises(EngineError, match=r"has no weights: .*umis\.json is missing; reinstall"):
+    with pytest.raises(ZfuseError, match=r"has no weights: .*umis\.json is missing; reinstall"):
         engines.load("umis").open()  # a session may be open already
 
 
 def test_a_runner_that_cannot_serve_says_why(toy: Path) -> None:
-    with pytest.raises(EngineError, match="openvino cannot serve here: it computes in fp32 or bf1"):
+    with pytest.raises(ZfuseError, match="openvino cannot serve here: it computes in fp32 or bf1"):
         engines.load("toy", runner="openvino", precision="fp16").open()
 
 
@@ -196,7 +197,7 @@ def test_auto_is_the_fastest_that_is_there(toy: Path, monkeypatch: pytest.Monkey
     absent.clear()
     assert fastest("fp32", "openvino") == "tensorrt"
     absent.update(entry.install for entry in RUNNERS.values())
-    with pytest.raises(EngineError, match="nothing here runs networks in fp32: tensorrt: not the"):
+    with pytest.raises(ZfuseError, match="nothing here runs networks in fp32: tensorrt: not the"):
         fastest("fp32")
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zfuse.engines import MODELS, EngineError, _models, card
+from zfuse.engines import MODELS, _models, card
 from zfuse.engines._models import Model
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def shipped() -> list[str]:
     for name, model in MODELS.items():
         try:
             card(name)
-        except EngineError:
+        except ZfuseError:
             continue
         found += model.graphs
     return found

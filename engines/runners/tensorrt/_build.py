@@ -13,9 +13,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from zfuse.engines._errors import EngineError
 from zfuse.engines.runners._gpu import gpu
 from zfuse.engines.runners.tensorrt._engine_cache import cached
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from zfuse.engines.runners._runner import Opened
@@ -44,13 +44,13 @@ def library() -> Any:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         Neither is installed.
     """
     for name in LIBRARIES:
         if find_spec(name):
             return import_module(name)
-    raise EngineError(
+    raise ZfuseError(
         "TensorRT is not installed: pip install zfuse[tensorrt] for data-centre GPUs, "
         "zfuse[tensorrt-rtx] for workstations"
     )
@@ -103,7 +103,7 @@ def build(opened: Opened, sizes: TileSizes) -> bytes:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         TensorRT is not installed, cannot read the graph or cannot build it; what it says.
     """
     network = parse(opened)
@@ -120,7 +120,7 @@ def build(opened: Opened, sizes: TileSizes) -> bytes:
     config.add_optimization_profile(profile)
     built = builder.build_serialized_network(network.definition, config)
     if built is None:
-        raise EngineError(_failed("build", opened, network))
+        raise ZfuseError(_failed("build", opened, network))
     return bytes(built)
 
 
@@ -129,7 +129,7 @@ def parse(opened: Opened) -> Network:
 
     Raises
     ------
-    EngineError
+    ZfuseError
         TensorRT is not installed or cannot read the graph.
     """
     from zfuse.engines._precision import half_content, wide_content
@@ -139,7 +139,7 @@ def parse(opened: Opened) -> Network:
     try:
         builder = trt.Builder(log)
     except (RuntimeError, TypeError) as error:  # `tensorrt` without a GPU
-        raise EngineError(
+        raise ZfuseError(
             f"{trt.__name__} {trt.__version__} needs an NVIDIA GPU to build engines: "
             f"{gpu().missing or '; '.join(log.errors) or error}"
         ) from error
@@ -148,10 +148,10 @@ def parse(opened: Opened) -> Network:
     network = Network(trt, builder, definition, parser, log)
     contents = {"fp16": half_content, "fp32": wide_content}
     if opened.precision not in contents:
-        raise EngineError(f"TensorRT computes in {' or '.join(contents)}, not {opened.precision}")
+        raise ZfuseError(f"TensorRT computes in {' or '.join(contents)}, not {opened.precision}")
     if not parser.parse(contents[opened.precision](opened.content)):
         log.errors.extend(str(parser.get_error(i)) for i in range(parser.num_errors))
-        raise EngineError(_failed("read", opened, network))
+        raise ZfuseError(_failed("read", opened, network))
     found = {
         tensor.name
         for count, get in (
@@ -162,7 +162,7 @@ def parse(opened: Opened) -> Network:
     }
     wanted = {*opened.file.inputs, *opened.file.outputs}
     if found != wanted:
-        raise EngineError(
+        raise ZfuseError(
             f"{trt.__name__} sees {', '.join(sorted(found))} in graph {opened.graph}, the model "
             f"card says {', '.join(sorted(wanted))}: export it anew"
         )

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from zfuse.engines._axes import measure, shape_of
-from zfuse.engines._errors import EngineError
 from zfuse.engines.runners._gpu import gpu
 from zfuse.engines.runners._runner import Runner
 from zfuse.engines.runners.tensorrt._build import engine, library, make_log
 from zfuse.engines.runners.tensorrt._tile_sizes import TileSizes
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class TensorRtRunner(Runner):
     def __init__(self, opened: Opened) -> None:
         super().__init__(opened)
         if gpu().missing:
-            raise EngineError(f"runner tensorrt cannot serve here: {gpu().missing}")
+            raise ZfuseError(f"runner tensorrt cannot serve here: {gpu().missing}")
         self._log = make_log(library())
         self._runtime: Any = library().Runtime(self._log)
         self._engines: dict[TileSizes, _Engine] = {}
@@ -60,7 +60,7 @@ class TensorRtRunner(Runner):
     def _load(self, sizes: TileSizes) -> Any:
         loaded = self._runtime.deserialize_cuda_engine(engine(self._opened, sizes))
         if loaded is None:
-            raise EngineError(
+            raise ZfuseError(
                 f"{library().__name__} {library().__version__} refuses graph {self.graph} on "
                 f"{gpu().name}: {'; '.join(self._log.errors[-2:]) or 'it gives no reason'}"
             )
@@ -104,7 +104,7 @@ class _Lane:
         self._stream = cuda.stream()
         self._context = loaded.create_execution_context()
         if self._context is None:
-            raise EngineError(
+            raise ZfuseError(
                 f"{gpu().name} has too little memory for graph {opened.graph} with "
                 f"{sizes.model_dump()}: take smaller tiles"
             )
@@ -125,7 +125,7 @@ class _Lane:
             self._context.set_input_shape(name, array.shape)
         if not self._context.execute_async_v3(_handle(self._stream)):
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            raise EngineError(f"TensorRT failed on graph {self._graph} with {shapes}")
+            raise ZfuseError(f"TensorRT failed on graph {self._graph} with {shapes}")
         found = {}
         for name, tensor in self._outputs.items():
             shape, dtype = tuple(self._context.get_tensor_shape(name)), np.dtype(tensor.dtype)

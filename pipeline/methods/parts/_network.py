@@ -1,6 +1,6 @@
 """What methods that run a network share: settings, the call, and the range of values it knows.
 
-Duty: open a network's graphs and turn refusals into ours; planes to values in 0..1 and back. Must
+Duty: open a network's graphs; planes to values in 0..1 and back. Must
 not know: what a network computes, which runner serves it, where its weights lie.
 
 Networks are trained on 8-bit images, so values are scaled: 8-bit pixels by their whole range, all
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from zfuse.errors import ZfuseError
 from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods.parts._floats import FILL_ALIGN, mix
 
@@ -78,10 +77,7 @@ class NetworkMethod(Method):
     def _card(self) -> Any:
         from zfuse import engines
 
-        try:
-            return engines.card(self.name)
-        except engines.EngineError as error:
-            raise ZfuseError(f"method {self.name!r}: {error}") from error
+        return engines.card(self.name)
 
     def _aligned(self, reach: float) -> int:
         return ceil(reach / self.align) * self.align
@@ -96,16 +92,13 @@ class NetworkMethod(Method):
         """
         from zfuse import engines
 
-        try:
-            runner = engines.session(
-                graph or self.name,
-                runner=self.runner,
-                precision=self.precision,
-                threads=self.threads,
-            )
-        except engines.EngineError as error:
-            raise ZfuseError(f"method {self.name!r}: {error}") from error
-        return Graph(runner, self.name)
+        runner = engines.session(
+            graph or self.name,
+            runner=self.runner,
+            precision=self.precision,
+            threads=self.threads,
+        )
+        return Graph(runner)
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,6 @@ class Graph:
     """An opened graph: arrays by name in, arrays by name out."""
 
     runner: Any
-    method: str
 
     @property
     def inputs(self) -> Mapping[str, tuple[int | str, ...]]:
@@ -123,12 +115,7 @@ class Graph:
 
     def __call__(self, **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run it."""
-        from zfuse.engines import EngineError
-
-        try:
-            outputs: dict[str, NDArray[Any]] = self.runner(arrays)
-        except EngineError as error:
-            raise ZfuseError(f"method {self.method!r}: {error}") from error
+        outputs: dict[str, NDArray[Any]] = self.runner(arrays)
         return outputs
 
 

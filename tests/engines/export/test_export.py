@@ -11,12 +11,13 @@ import pytest
 from support.engine_cases import GRAPHS, TOY, shipped, toy_in
 
 from zfuse import engines
-from zfuse.engines import MODELS, EngineError
+from zfuse.engines import MODELS
 from zfuse.engines._models import Model, card, read_graph
 from zfuse.engines._verify import random_inputs
 from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference
 from zfuse.engines.runners._onnxruntime import OnnxRuntimeRunner
 from zfuse.engines.runners._session import load
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +196,7 @@ def test_a_graph_that_will_not_do_is_refused(
         MODELS, "odd", Model("odd", network.__name__, ("odd",), "", module=__name__)
     )
     monkeypatch.setattr(Model, "load", lambda self: network)
-    with pytest.raises(EngineError) as refusal:
+    with pytest.raises(ZfuseError) as refusal:
         _export.export("odd", network().state_dict(), tmp_path / "out")
     assert message in str(refusal.value)
     assert not (tmp_path / "out").exists()
@@ -227,7 +228,7 @@ def test_a_checkpoint_that_will_not_do_is_refused(
         torch.save(content, path)
     else:
         path.write_bytes(b"no checkpoint")
-    with pytest.raises(EngineError) as refusal:
+    with pytest.raises(ZfuseError) as refusal:
         _export.export("toy", path, tmp_path / "out")
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -318,5 +319,5 @@ def test_torch_runner_refuses_weights_of_another_network(
 
     for network, message in ((Smaller, "do not fit its network"), (Renamed, "has no net.deep")):
         monkeypatch.setattr(Model, "load", lambda self, network=network: network)
-        with pytest.raises(EngineError, match=message):
+        with pytest.raises(ZfuseError, match=message):
             engines.load("toy", runner="torch").open()

@@ -11,9 +11,10 @@ import pytest
 from support.engine_cases import GRAPHS, TOY, toy_in
 
 from zfuse import engines
-from zfuse.engines import RUNNERS, EngineError
+from zfuse.engines import RUNNERS
 from zfuse.engines._verify import random_inputs
 from zfuse.engines.export._parity import difference
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +147,7 @@ def test_wrong_inputs_are_refused_in_one_line(runner: Runner) -> None:
     if multiple(runner) > 1:
         wrong.append((good | {name: image[..., 1:]}, ""))
     for arrays, message in wrong:
-        with pytest.raises(EngineError) as refusal:
+        with pytest.raises(ZfuseError) as refusal:
             runner(arrays)
         assert message in str(refusal.value)
         assert "\n" not in str(refusal.value)
@@ -157,7 +158,7 @@ def test_a_tile_that_is_no_multiple_is_refused(truth: Runner) -> None:
     unit = multiple(truth)
     if unit == 1:
         pytest.skip("any size will do")
-    with pytest.raises(EngineError, match=f"it must be a multiple of {unit}: pad the image"):
+    with pytest.raises(ZfuseError, match=f"it must be a multiple of {unit}: pad the image"):
         truth(random_inputs(truth.tensors, 1, 4 * unit + unit // 2))
 
 
@@ -171,7 +172,7 @@ def test_closed_is_closed_and_opens_again(weights: None, name: str) -> None:
         inputs = random_inputs(runner.tensors, 1, 16)
         wanted = runner(inputs)
     runner.close()  # twice does no harm
-    with pytest.raises(EngineError, match="the runner of graph toy is closed: open it again"):
+    with pytest.raises(ZfuseError, match="the runner of graph toy is closed: open it again"):
         runner(inputs)
     with recipe.open() as again:
         assert difference(again(inputs), wanted) < 1e-5
@@ -207,7 +208,7 @@ def test_a_graph_that_cannot_be_opened_is_one_line(weights: None, name: str) -> 
         pytest.skip(reason)
     opened = engines.load("toy").read()
     broken = type(opened)("toy", b"no graph", opened.file)
-    with pytest.raises(EngineError, match="cannot open graph toy") as refusal:
+    with pytest.raises(ZfuseError, match="cannot open graph toy") as refusal:
         RUNNERS[name].load()(broken)
     assert "\n" not in str(refusal.value)
 
@@ -221,7 +222,7 @@ def test_bfloat16_is_near_float32(weights: None) -> None:
         wanted = runner(inputs)
     with engines.load("toy", runner="openvino", precision="bf16").open() as runner:
         assert difference(runner(inputs), wanted) < 3e-2
-    with pytest.raises(EngineError, match="onnxruntime cannot serve here: it computes in fp32 or"):
+    with pytest.raises(ZfuseError, match="onnxruntime cannot serve here: it computes in fp32 or"):
         engines.load("toy", runner="onnxruntime", precision="bf16").open()
 
 

@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch")
 
 import zfuse.configs
-from zfuse.engines._errors import EngineError
 from zfuse.engines.training import _losses as losses
 from zfuse.engines.training._batches import Batches, Mix
 from zfuse.engines.training._config import AnyRecipe, TrainConfig
@@ -591,12 +590,12 @@ def test_weights_of_another_run_can_be_the_start(tmp_path: Path) -> None:
     run(tmp_path / "b", still, start=best)
     one, other = (checkpoint(tmp_path / n, "best.pt")["networks"]["rpsnn"] for n in ("a", "b"))
     torch.testing.assert_close(one["end.weight"], other["end.weight"])
-    with pytest.raises(EngineError, match="do not fit the network 'fusion2void'"):
+    with pytest.raises(ZfuseError, match="do not fit the network 'fusion2void'"):
         run(tmp_path / "c", config(recipe=Fusion2VoidRecipe()), start=best)
-    with pytest.raises(EngineError, match="cannot read weights"):
+    with pytest.raises(ZfuseError, match="cannot read weights"):
         run(tmp_path / "c", still, start=tmp_path / "none.pt")
     damage(best)
-    with pytest.raises(EngineError, match="damaged or none of ours"):
+    with pytest.raises(ZfuseError, match="damaged or none of ours"):
         run(tmp_path / "c", still, start=best)
     assert not (tmp_path / "c").exists()
 
@@ -672,7 +671,7 @@ def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
         ({"recipe": SmallRecipe(l1=0.2, ssim=0.1)}, "recipe.l1 = 0.1, now 0.2"),
         ({"schedule": {"kind": "halving", "every": 3}}, "schedule.kind = 'constant', now 'halving"),
     ]:
-        with pytest.raises(EngineError, match=said) as caught:
+        with pytest.raises(ZfuseError, match=said) as caught:
             run(tmp_path / "out", config(**other), resume=True)
         assert "\n" not in str(caught.value)
     assert (tmp_path / "out" / "last.pt").read_bytes() == before
@@ -695,16 +694,16 @@ def malicious(path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     run(tmp_path / "out", config(steps=1))
     spoil(tmp_path / "out" / "last.pt")
-    with pytest.raises(EngineError, match=r"last\.pt is damaged or none of ours"):
+    with pytest.raises(ZfuseError, match=r"last\.pt is damaged or none of ours"):
         run(tmp_path / "out", config(steps=1), resume=True)
 
 
 def test_folders_are_not_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="nothing to resume in"):
+    with pytest.raises(ZfuseError, match="nothing to resume in"):
         run(tmp_path / "none", config(), resume=True)
     assert not (tmp_path / "none").exists()
     (tmp_path / "there").mkdir()
-    with pytest.raises(EngineError, match="exists already: add --resume"):
+    with pytest.raises(ZfuseError, match="exists already: add --resume"):
         run(tmp_path / "there", config())
 
 
@@ -717,7 +716,7 @@ def test_an_infinite_loss_is_refused_and_the_best_weights_stay(tmp_path: Path) -
     def spoilt(scene: Scene) -> Scene:
         return Scene(scene.truth * np.float32(np.inf), scene.planes, None, (0, 0))
 
-    with pytest.raises(EngineError, match=r"the loss is (nan|inf) at step 8: give a lower"):
+    with pytest.raises(ZfuseError, match=r"the loss is (nan|inf) at step 8: give a lower"):
         train(config(), [Mix([Spoilt()], [1.0], 2)], held_out(), tmp_path / "out", Rows())
     best = checkpoint(tmp_path / "out", "best.pt")["networks"]["rpsnn"]
     assert all(bool(torch.isfinite(value).all()) for value in best.values())
@@ -726,7 +725,7 @@ def test_an_infinite_loss_is_refused_and_the_best_weights_stay(tmp_path: Path) -
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="torch sees no GPU here; use --device cpu"):
+    with pytest.raises(ZfuseError, match="torch sees no GPU here; use --device cpu"):
         run(tmp_path / "out", config(device="cuda"))
     assert not (tmp_path / "out").exists()
 

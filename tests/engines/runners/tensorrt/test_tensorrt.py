@@ -17,12 +17,12 @@ import pytest
 from support.engine_cases import GRAPHS, TOY, toy_in
 
 from zfuse import engines
-from zfuse.engines import EngineError
 from zfuse.engines.runners._gpu import gpu
 from zfuse.engines.runners._runner import Opened
 from zfuse.engines.runners._session import load
 from zfuse.engines.runners.tensorrt import _engine_cache
 from zfuse.engines.runners.tensorrt._tile_sizes import TileSizes
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,20 +159,20 @@ def test_what_tensorrt_says_is_in_the_refusal(weights: None) -> None:
     model = onnx.load_model_from_string(opened.content)
     model.graph.node[-1].op_type = "NoSuchOperation"
     broken = Opened("toy", model.SerializeToString(), opened.file, 4)
-    with pytest.raises(EngineError, match=r"cannot read graph toy in fp32: .*NoSuchOp") as refusal:
+    with pytest.raises(ZfuseError, match=r"cannot read graph toy in fp32: .*NoSuchOp") as refusal:
         tensorrt.parse(broken)
     assert "\n" not in str(refusal.value)
     other = Opened("toy", opened.content, engines.card("toy").graphs["toy-fold"], 4)
-    with pytest.raises(EngineError, match=r"the model card says .*: export it anew"):
+    with pytest.raises(ZfuseError, match=r"the model card says .*: export it anew"):
         tensorrt.parse(other)
     narrow = load("toy", precision="bf16").read()
-    with pytest.raises(EngineError, match="TensorRT computes in fp16 or fp32, not bf16"):
+    with pytest.raises(ZfuseError, match="TensorRT computes in fp16 or fp32, not bf16"):
         tensorrt.parse(narrow)
 
 
 @pytest.mark.skipif(not gpu().missing, reason="there is a GPU")
 def test_running_without_a_gpu_is_refused(weights: None) -> None:
-    with pytest.raises(EngineError, match="runner tensorrt cannot serve here: it needs an NVIDIA"):
+    with pytest.raises(ZfuseError, match="runner tensorrt cannot serve here: it needs an NVIDIA"):
         engines.load("toy", runner="tensorrt").open()
 
 
