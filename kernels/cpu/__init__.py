@@ -3,8 +3,8 @@
 from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
 from zfuse.kernels.cpu._focus import (
     GIVEN,
+    INVALID,
     MEASURES,
-    NOT_FINITE,
     accumulator,
     finish_focus,
     fold_focus,
@@ -23,14 +23,14 @@ from zfuse.kernels.cpu._pyramid import add_expanded, keep_strongest, reduce_plan
 from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
-from zfuse.kernels.cpu._warp import REACH as WARP_REACH, mark_unseen, warp_plane
+from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
 
 __all__ = [
     "ACTIVITY_GAIN",
     "GIVEN",
+    "INVALID",
     "MEASURES",
-    "NOT_FINITE",
     "NO_WEIGHT",
     "WARP_REACH",
     "accumulator",
@@ -45,11 +45,11 @@ __all__ = [
     "fold_centroid",
     "fold_focus",
     "guided_filter",
+    "invalidate_unreached",
     "keep_strongest",
     "log_activity",
     "log_energy",
     "majority_filter",
-    "mark_unseen",
     "median_3x3",
     "mix_signal",
     "reduce_by_strength",

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BLOCK_WIDTH",
     "GIVEN",
+    "INVALID",
     "MEASURES",
-    "NOT_FINITE",
     "accumulator",
     "finish_focus",
     "fold_focus",
@@ -62,7 +62,7 @@ spatial-frequency  (c - l)² + (c - u)²                   Eskicioglu & Fisher 1
 GIVEN = -1
 """In the place of a measure: the signal is one already, and only its window is summed."""
 
-NOT_FINITE = np.int32(-(2**31))
+INVALID = np.int32(-(2**31))
 """Value that marks a NaN or infinite pixel in an int32 signal."""
 
 BLOCK_WIDTH = 2048
@@ -176,20 +176,20 @@ def _measure_row(measure, plane, y, x0, x1, edge, parts, out):
 
 
 @jit
-def _clear_not_finite(plane, y, x0, x1, out):
+def _clear_invalid(plane, y, x0, x1, out):
     """Zero the measure wherever its 3 x 3 stencil touches a pixel that is not finite."""
     height, width = plane.shape
     for x in range(x0, x1):
         for yy in range(max(y - 1, 0), min(y + 2, height)):
             for xx in range(max(x - 1, 0), min(x + 2, width)):
-                if plane[yy, xx] == NOT_FINITE:
+                if plane[yy, xx] == INVALID:
                     out[x - x0 + 1] = 0
 
 
 @jit
-def _reject_not_finite(row, score):
+def _reject_invalid(row, score):
     for x in range(score.size):
-        if row[x] == NOT_FINITE:
+        if row[x] == INVALID:
             score[x] = float32(-1)
 
 
@@ -313,7 +313,7 @@ def _update_pixels(won, row, image):
 
 @jit
 def _fold_rows(
-    signal, pixels, top, left, z, measure, least, window, marked, best, previous, total, before,
+    signal, pixels, top, left, z, measure, least, window, invalid, best, previous, total, before,
     after, index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
     parts, score, won,
 ):  # fmt: skip
@@ -345,8 +345,8 @@ def _fold_rows(
                     _measure_row(measure, plane, y_in, xa, xb, edge, parts, inside)
                     row[k] = 0
                     row[k + xb - xa + 1] = 0
-                    if marked[p]:
-                        _clear_not_finite(plane, y_in, xa, xb, inside)
+                    if invalid[p]:
+                        _clear_invalid(plane, y_in, xa, xb, inside)
                 else:
                     row[:] = 0
                 _slide(column_sum[p], row[1:-1], ring[p, slot])
@@ -355,8 +355,8 @@ def _fold_rows(
                         _measure_row(GIVEN, plane, y_in, xa, xb, edge, parts, inside)
                         row[k] = 0
                         row[k + xb - xa + 1] = 0
-                        if marked[p]:
-                            _clear_not_finite(plane, y_in, xa, xb, inside)
+                        if invalid[p]:
+                            _clear_invalid(plane, y_in, xa, xb, inside)
                     _slide(column_sum_2[p], row[1:-1], ring_2[p, slot])
             if y < top:
                 continue
@@ -373,8 +373,8 @@ def _fold_rows(
                     _to_float(sum_1, s)
                 if least:
                     _to_inverse(s)
-                if marked[p]:
-                    _reject_not_finite(signal[p, y, x0:x1], s)
+                if invalid[p]:
+                    _reject_invalid(signal[p, y, x0:x1], s)
                 _update_best(s, best_row, total_row, w)
                 _update_before(s, w, previous_row, before_row)
                 _update_after(s, best_row, w, after_row, index_row, z + p)
@@ -393,7 +393,7 @@ def fold_focus(
     least: bool,
     window: int,
     accumulate: NDArray[np.signedinteger],
-    marked: NDArray[np.bool_],
+    invalid: NDArray[np.bool_],
     best: NDArray[np.float32],
     previous: NDArray[np.float32],
     total: NDArray[np.float32],
@@ -407,7 +407,7 @@ def fold_focus(
     Parameters
     ----------
     signal : (n, Y, X) uint8, uint16 or int32, C-contiguous
-        What the focus is measured on. int32 signals lie in 0 … 2^18 - 1, or are `NOT_FINITE`.
+        What the focus is measured on. int32 signals lie in 0 … 2^18 - 1, or are `INVALID`.
     pixels : (n, C, Y, X), any dtype, C-contiguous
         What is copied from the winning plane, bit for bit. C may be 0: nothing is copied.
     top, left : int
@@ -423,8 +423,8 @@ def fold_focus(
         Odd side of the square window in pixels. The window ends at the image's edge.
     accumulate : (0,) int32 or int64
         Carries the dtype of the window sums, see `accumulator`.
-    marked : (n,) bool
-        Planes that hold `NOT_FINITE` pixels; those pixels never win over a finite one.
+    invalid : (n,) bool
+        Planes that hold `INVALID` pixels; those pixels never win over a finite one.
     best, previous, total : (h, w) float32
         Score of the winner, of the last plane, and the sum over planes. `best` starts at -2.
     before, after : (h, w) uint16
@@ -453,9 +453,9 @@ def fold_focus(
     score = np.empty(BLOCK_WIDTH, np.float32)
     won = np.empty(BLOCK_WIDTH, np.bool_)
     _fold_rows(
-        signal, pixels, top, left, z, measure, least, window, marked, best, previous, total, before,
-        after, index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums, sums_2, edge,
-        parts, score, won,
+        signal, pixels, top, left, z, measure, least, window, invalid, best, previous, total,
+        before, after, index, image, ring, column_sum, ring_2, column_sum_2, row, step, sums,
+        sums_2, edge, parts, score, won,
     )  # fmt: skip
 
 

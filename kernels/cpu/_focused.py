@@ -53,9 +53,9 @@ def _respond(depth, z, width, distrust, least, weight, norm):
 
 
 @jit
-def _clear_holes(holes, out):
+def _clear_invalid(invalid, out):
     for x in range(out.size):
-        out[x] = float32(0) if holes[x] > float32(0) else out[x]
+        out[x] = float32(0) if invalid[x] > float32(0) else out[x]
 
 
 @jit
@@ -79,7 +79,7 @@ def _add(values, total):
 @jit_allocating
 def add_focused(
     bands: Plane,
-    holes: Plane,
+    invalid: Plane,
     depth: Plane,
     lowest: Plane,
     highest: Plane,
@@ -97,7 +97,7 @@ def add_focused(
     ----------
     bands : (C, Y, X) float32
         Coefficients of the plane.
-    holes : (Y, X) float32, or (0, 0)
+    invalid : (Y, X) float32, or (0, 0)
         Above 0 where the plane is unknown: weight 0.
     depth : (Y, X) float32
         In planes.
@@ -132,9 +132,9 @@ def add_focused(
             continue
         b[:] = np.float32(0)
         _respond(depth[y], here, np.float32(width), np.float32(distrust), np.float32(least), a, b)
-        if holes.shape[0] > 0:
-            _clear_holes(holes[y], a)
-            _clear_holes(holes[y], b)
+        if invalid.shape[0] > 0:
+            _clear_invalid(invalid[y], a)
+            _clear_invalid(invalid[y], b)
         for c in range(bands.shape[0]):
             _add_product(a, bands[c, y], total[c, y])
         _add(b, norm[y])
@@ -167,7 +167,7 @@ def _binomial_row(row, out):
 
 @jit_allocating
 def add_masked(
-    planes: Plane, holes: Plane, index: NDArray[np.int32], quiet: Plane, share: float, z: int,
+    planes: Plane, invalid: Plane, index: NDArray[np.int32], quiet: Plane, share: float, z: int,
     total: Plane, norm: Plane,
 ) -> None:  # fmt: skip
     """Add one plane where it is the chosen one, with edges softened over two pixels.
@@ -176,7 +176,7 @@ def add_masked(
     ----------
     planes : (C, Y, X) float32
         Pixels of plane `z`.
-    holes : (Y, X) float32, or (0, 0)
+    invalid : (Y, X) float32, or (0, 0)
         Above 0 where the plane is unknown: weight 0.
     index : (Y, X) int32
         The chosen plane.
@@ -198,8 +198,8 @@ def add_masked(
         _binomial_row(column, weight)
         for x in range(width):
             weight[x] += quiet[y, x] * (np.float32(share) - weight[x])
-        if holes.shape[0] > 0:
-            _clear_holes(holes[y], weight)
+        if invalid.shape[0] > 0:
+            _clear_invalid(invalid[y], weight)
         for c in range(planes.shape[0]):
             _add_product(weight, planes[c, y], total[c, y])
         _add(weight, norm[y])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import float64
 
-from zfuse.kernels.cpu._focus import NOT_FINITE
+from zfuse.kernels.cpu._focus import INVALID
 from zfuse.kernels.cpu._jit import jit
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _round_row(total, out):
         value = total[x]
         finite = abs(value) < np.inf  # False for NaN
         inside = min(max(value, 0.0), float64(_MAXIMUM)) if finite else 0.0
-        out[x] = np.int32(inside + 0.5) if finite else NOT_FINITE
+        out[x] = np.int32(inside + 0.5) if finite else INVALID
         bad += not finite
     return bad
 
@@ -47,14 +47,14 @@ def mix_signal(
     offset: float,
     total: NDArray[np.float64],
     signal: NDArray[np.int32],
-    marked: NDArray[np.bool_],
+    invalid: NDArray[np.bool_],
 ) -> None:
     """Write round(offset + Σ_c weights[c] · pixels[:, c]), clipped to 0 … 2^18 - 1.
 
     Parameters
     ----------
     pixels : (n, C, Y, X), any real dtype, C-contiguous
-        A pixel that is NaN or infinite in a channel of non-zero weight becomes `NOT_FINITE`.
+        A pixel that is NaN or infinite in a channel of non-zero weight becomes `INVALID`.
     weights : (C,) float64
         Channels of weight 0 are not read.
     offset : float
@@ -63,8 +63,8 @@ def mix_signal(
         Scratch.
     signal : (n, Y, X) int32
         Result.
-    marked : (n,) bool
-        Set where a plane holds `NOT_FINITE`.
+    invalid : (n,) bool
+        Set where a plane holds `INVALID`.
     """
     n, channels, height, _ = pixels.shape
     for p in range(n):
@@ -75,4 +75,4 @@ def mix_signal(
                 if weights[c] != 0.0:
                     _add_weighted(pixels[p, c, y], weights[c], total)
             bad += _round_row(total, signal[p, y])
-        marked[p] = bad > 0
+        invalid[p] = bad > 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import int32
 
-from zfuse.kernels.cpu._focus import NOT_FINITE
+from zfuse.kernels.cpu._focus import INVALID
 from zfuse.kernels.cpu._jit import jit, jit_allocating
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def _row(column, half, shift, out):
 
 
 @jit
-def _keep_holes(plane, first, stop, half, shift, out):
-    """Smooth again round holes: a neighbour that is not finite counts as the pixel itself."""
+def _keep_invalid(plane, first, stop, half, shift, out):
+    """Smooth again round invalid pixels: an invalid neighbour counts as the pixel itself."""
     height, width = plane.shape
     for y in range(first, stop):
         for x in range(width):
@@ -49,12 +49,12 @@ def _keep_holes(plane, first, stop, half, shift, out):
             for dy in range(-1, 2):
                 for dx in range(-1, 2):
                     value = plane[min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1)]
-                    if value == NOT_FINITE:
+                    if value == INVALID:
                         touched = True
                         value = centre
                     total += (2 - abs(dy)) * (2 - abs(dx)) * value
-            if centre == NOT_FINITE:
-                out[y, x] = NOT_FINITE
+            if centre == INVALID:
+                out[y, x] = INVALID
             elif touched:
                 out[y, x] = int32((total + half) >> shift)
 
@@ -69,7 +69,7 @@ def _smooth_rows(plane, first, stop, half, shift, column, out):
 
 @jit_allocating
 def smooth_signal(
-    plane: NDArray[Any], first: int, stop: int, shift: int, marked: bool, out: NDArray[np.int32]
+    plane: NDArray[Any], first: int, stop: int, shift: int, invalid: bool, out: NDArray[np.int32]
 ) -> None:
     """Write round(Σ weights · neighbours / 2^shift) with the nine weights [1 2 1] x [1 2 1].
 
@@ -81,11 +81,11 @@ def smooth_signal(
         Rows to do.
     shift : int
         The weights add up to 2^4, so 4 keeps the scale, and less keeps that many bits more.
-    marked : bool
-        Whether an int32 plane holds `NOT_FINITE`, which stays where it is.
+    invalid : bool
+        Whether an int32 plane holds `INVALID`, which stays where it is.
     out : (Y, X) int32
     """
     half = np.int32((1 << shift) >> 1)
     _smooth_rows(plane, first, stop, half, np.int32(shift), np.empty(plane.shape[1], np.int32), out)
-    if marked:
-        _keep_holes(plane, first, stop, half, shift, out)
+    if invalid:
+        _keep_invalid(plane, first, stop, half, shift, out)

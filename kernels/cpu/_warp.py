@@ -22,7 +22,7 @@ from zfuse.kernels.cpu._jit import jit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["REACH", "mark_unseen", "warp_plane"]
+__all__ = ["REACH", "invalidate_unreached", "warp_plane"]
 
 REACH = 3
 """Pixels that a sum reaches beyond the place it is taken at."""
@@ -42,7 +42,7 @@ _WEIGHTS = _lanczos()
 
 
 @jit
-def _seen(v, u, height, width):
+def _reached(v, u, height, width):
     return -0.5 <= v < height - 0.5 and -0.5 <= u < width - 0.5
 
 
@@ -126,7 +126,7 @@ def warp_plane(
             x = float(at[1] + k)
             v = transform[0] * y + transform[1] * x + transform[2]
             u = transform[3] * y + transform[4] * x + transform[5]
-            if not _seen(v, u, height, width):
+            if not _reached(v, u, height, width):
                 continue
             row, column = np.floor(v), np.floor(u)
             down = int((v - row) * _PHASES + 0.5)
@@ -154,7 +154,7 @@ def warp_plane(
 
 
 @jit
-def mark_unseen(
+def invalidate_unreached(
     transforms: NDArray[np.float64],
     image: tuple[int, int],
     at: tuple[int, int],
@@ -194,7 +194,7 @@ def mark_unseen(
                 t = transforms[plane]
                 v = t[0] * y + t[1] * x + t[2]
                 u = t[3] * y + t[4] * x + t[5]
-                if not _seen(v, u, image[0], image[1]):
+                if not _reached(v, u, image[0], image[1]):
                     confidence[i, k] = 0.0
                     if plane == nearest:
                         depth[i, k] = stand_in

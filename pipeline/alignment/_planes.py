@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zfuse.kernels import NOT_FINITE
+from zfuse.kernels import INVALID
 from zfuse.pipeline.core import Sample, Signal
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def reduced_planes(stack: Stack, channel: int | None, t: int) -> Iterator[NDArra
         for y in range(0, height, rows):
             for x in range(0, width, columns):
                 cut = slice(y, min(y + rows, height)), slice(x, min(x + columns, width))
-                values, marked = signal.of(stack.reader.read(t, slice(z, z + 1), *cut))
+                values, invalid = signal.of(stack.reader.read(t, slice(z, z + 1), *cut))
                 part = values[0].astype(np.float32)
-                if marked[0]:
-                    finite = values[0] != NOT_FINITE
+                if invalid[0]:
+                    finite = values[0] != INVALID
                     part[~finite] = part[finite].mean() if finite.any() else 0
                 h, w = part.shape[0] // step, part.shape[1] // step
                 at = slice(y // step, y // step + h), slice(x // step, x // step + w)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import WARP_REACH, mark_unseen, warp_plane
+from zfuse.kernels import WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.pipeline.alignment._transform import IDENTITY, Transform, bounds
 from zfuse.pipeline.core import BaseReader, each
 
@@ -98,7 +98,7 @@ class AlignedReader(BaseReader):
         y, x = tile.core
         if all(self._window(each, y, x)[1] for each in self._transforms[t]):
             return fused
-        mark_unseen(
+        invalidate_unreached(
             self._matrices[t], self.shape[3:], (y.start, x.start), self._reference,
             fused.depth, fused.confidence,
         )  # fmt: skip

@@ -59,12 +59,12 @@ class Signal:
     def of(self, planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the signal (n, Y, X) of planes (n, C, Y, X), and which planes hold NaN or inf."""
         n, _, height, width = planes.shape
-        marked = np.zeros(n, np.bool_)
+        invalid = np.zeros(n, np.bool_)
         if self.native:
-            return planes[:, 0], marked
+            return planes[:, 0], invalid
         signal = np.empty((n, height, width), np.int32)
-        mix_signal(planes, np.array(self.weights), self.offset, np.empty(width), signal, marked)
-        return signal, marked
+        mix_signal(planes, np.array(self.weights), self.offset, np.empty(width), signal, invalid)
+        return signal, invalid
 
 
 def _channel_weights(sample: Sample) -> NDArray[np.float64]:

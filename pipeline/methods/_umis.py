@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from zfuse.kernels import NOT_FINITE, majority_filter
+from zfuse.kernels import INVALID, majority_filter
 from zfuse.pipeline.core import Fused, Region
 from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
@@ -253,7 +253,7 @@ class _State:
         steps = np.rint(activity[:, 0, :height, :width] * _STEPS).astype(np.int32)
         for plane, holes in zip(steps, all_holes, strict=True):
             if holes is not None:
-                plane[holes[:height, :width] > 0] = NOT_FINITE
+                plane[holes[:height, :width] > 0] = INVALID
                 self._holes |= holes[_within(self._wide.core, self._wide.window)] > 0
         nothing = np.empty((len(planes), 0, height, width), np.uint8)
         peak.add_signal(steps, np.array([h is not None for h in all_holes]), nothing, z)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import NOT_FINITE, add_expanded, median_3x3, reduce_plane
+from zfuse.kernels import INVALID, add_expanded, median_3x3, reduce_plane
 from zfuse.pipeline.core import Region
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
 
@@ -91,8 +91,8 @@ class DepthSearch:
             if hole is not None:
                 marked[i] = True
                 reduce_plane(hole, reduced)
-                target[reduced > 0] = NOT_FINITE
-                signal[i][hole > 0] = NOT_FINITE
+                target[reduced > 0] = INVALID
+                signal[i][hole > 0] = INVALID
         nothing = np.empty((n, 0, height, width), np.uint8)
         self.fine.add_signal(signal, marked, nothing, z)
         nothing = np.empty((n, 0, *half.shape[1:]), np.uint8)

@@ -6,8 +6,8 @@ from hypothesis import given, settings, strategies as st
 from support import naive
 
 from zfuse.kernels import (
+    INVALID,
     MEASURES,
-    NOT_FINITE,
     accumulator,
     add_expanded,
     finish_focus,
@@ -33,7 +33,7 @@ def run_focus(signal, measure, window, block=None, core=None, pixels=None, least
         s = np.ascontiguousarray(signal[part])
         fold_focus(
             s, np.ascontiguousarray(pixels[part]), ys.start, xs.start, z, MEASURES[measure], least,
-            window, np.empty(0, accumulator(measure)), (s == NOT_FINITE).any((1, 2)),
+            window, np.empty(0, accumulator(measure)), (s == INVALID).any((1, 2)),
             best, previous, total, before, after, index, image,
         )  # fmt: skip
     depth, confidence = np.empty(shape, "f4"), np.empty(shape, "f4")
@@ -85,8 +85,8 @@ def test_pixels_that_are_not_finite_never_win():
     rng = np.random.default_rng(0)
     signal = rng.integers(0, 1000, (4, 20, 20)).astype("i4")
     signal[1] = rng.integers(0, 100000, (20, 20))  # sharpest everywhere …
-    signal[1, 5:9, 5:9] = NOT_FINITE  # … but unknown here
-    signal[:, 15, 15] = NOT_FINITE
+    signal[1, 5:9, 5:9] = INVALID  # … but unknown here
+    signal[:, 15, 15] = INVALID
     _, index, _, confidence = run_focus(signal, "sml", 3)
     assert not (index[5:9, 5:9] == 1).any()
     assert (index[10:14, 10:14] == 1).all()
@@ -106,13 +106,13 @@ def test_least_contrast_is_the_slow_twins_minimum(measure):
 
 def test_mix_signal_rounds_clips_and_marks():
     pixels = np.array([[[[0.0, 1.0, np.nan]], [[2.0, 1e9, 5.0]]]], "f4")
-    signal, marked = np.empty((1, 1, 3), "i4"), np.zeros(1, bool)
-    mix_signal(pixels, np.array([10.0, 1.0]), 0.6, np.empty(3), signal, marked)
-    assert signal.tolist() == [[[3, 2**18 - 1, NOT_FINITE]]]
-    assert marked.all()
-    mix_signal(pixels, np.array([0.0, 1.0]), -100.0, np.empty(3), signal, marked)
+    signal, invalid = np.empty((1, 1, 3), "i4"), np.zeros(1, bool)
+    mix_signal(pixels, np.array([10.0, 1.0]), 0.6, np.empty(3), signal, invalid)
+    assert signal.tolist() == [[[3, 2**18 - 1, INVALID]]]
+    assert invalid.all()
+    mix_signal(pixels, np.array([0.0, 1.0]), -100.0, np.empty(3), signal, invalid)
     assert signal.tolist() == [[[0, 2**18 - 1, 0]]]
-    assert not marked.any()
+    assert not invalid.any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 1), (16, 16), (33, 50)])

@@ -16,7 +16,7 @@ from zfuse.kernels import (
     shrink_band,
 )
 
-NO_HOLES = np.empty((0, 0), "f4")
+NONE_INVALID = np.empty((0, 0), "f4")
 
 
 def test_median_equals_scipy():
@@ -50,7 +50,7 @@ def test_least_squares_weights_recover_a_defocused_coefficient():
     for z in range(8):
         g = np.maximum(1 - (depth - z) ** 2 / (6 * width**2), 0) ** 3
         add_focused(
-            (g * truth).astype("f4"), NO_HOLES, depth, depth.min(1), depth.max(1), z, width,
+            (g * truth).astype("f4"), NONE_INVALID, depth, depth.min(1), depth.max(1), z, width,
             distrust, 0.0, total, norm, square,
         )  # fmt: skip
     np.testing.assert_allclose(total / norm, truth, rtol=2e-4, atol=1e-5)
@@ -70,7 +70,7 @@ def test_masks_of_all_planes_add_up_to_one():
     quiet[5:9, 5:9] = 1
     total, norm = np.zeros((1, 20, 30), "f4"), np.zeros((20, 30), "f4")
     for z, plane in enumerate(planes):
-        add_masked(plane, NO_HOLES, index, quiet, 1 / 4, z, total, norm)
+        add_masked(plane, NONE_INVALID, index, quiet, 1 / 4, z, total, norm)
     np.testing.assert_allclose(norm, 1, atol=1e-6)
     np.testing.assert_allclose(total[0, 5:9, 5:9], planes[:, 0, 5:9, 5:9].mean(0), atol=1e-6)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import naive
 
-from zfuse.kernels import NOT_FINITE, analyse_plane, log_energy, smooth_signal, synthesise_plane
+from zfuse.kernels import INVALID, analyse_plane, log_energy, smooth_signal, synthesise_plane
 from zfuse.pipeline.methods.parts._filters import dual_tree, wavelet
 
 WAVELETS = ["haar", "db2", "db4", "sym4", "bior2.2", "bior4.4"]
@@ -83,9 +83,9 @@ def test_smooth_signal_equals_the_slow_twin(shape, shift, dtype):
     np.testing.assert_array_equal(out, (naive.smooth(plane) + (1 << shift) // 2) >> shift)
 
 
-def test_smoothing_keeps_holes_and_leaves_them_out():
+def test_smoothing_keeps_invalid_pixels_and_leaves_them_out():
     plane = np.full((9, 9), 700, "i4")
-    plane[4, 4] = NOT_FINITE
+    plane[4, 4] = INVALID
     out = np.empty_like(plane)
     smooth_signal(plane, 0, 9, 4, True, out)
     np.testing.assert_array_equal(out, plane)
