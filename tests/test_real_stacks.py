@@ -5,11 +5,12 @@ Minutes each for the large ones with `rpsnn`, `fusion2void` and `umis` on two co
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import zarr
+from support.shared import STACKS, needs_stacks
 from typer.testing import CliRunner
 
 import zfuse
@@ -17,7 +18,9 @@ from zfuse import engines
 from zfuse.pipeline.cli._app import app
 from zfuse.pipeline.methods import make_method
 
-STACKS = Path(__file__).parents[2] / "shared" / "data" / "stacks"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PAIRS = STACKS / "cytology_pairs_ecnu"
 FOLDERS = sorted(
     path
@@ -27,7 +30,7 @@ FOLDERS = sorted(
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not STACKS.is_dir(), reason="needs ../shared/data"),
+    needs_stacks,
 ]
 
 

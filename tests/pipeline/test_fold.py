@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from support.method_names import CLASSICAL
+from support.same import assert_same
 
 import zfuse
 from zfuse.errors import ZfuseError
@@ -63,16 +64,6 @@ def direct(name: str, stack: Stack) -> Fused:
         state = method.next_pass(state)
         method.add(state, planes_of(stack), 0)
     return method.finish(state)
-
-
-def assert_same(one: Fused, other: Fused) -> None:
-    for a, b in (
-        (one.image, other.image),
-        (one.depth, other.depth),
-        (one.confidence, other.confidence),
-    ):
-        assert a.dtype == b.dtype
-        assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 @every_method

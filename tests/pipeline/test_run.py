@@ -15,12 +15,12 @@ from support.method_names import CLASSICAL
 from support.runs import (
     TCZYX,
     Listener,
-    assert_same,
     fuse_to,
     read_zarr,
     write_collection,
     write_image,
 )
+from support.same import assert_same
 
 import zfuse
 from zfuse.errors import ZfuseError

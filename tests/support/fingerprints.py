@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_name
 from scipy.ndimage import gaussian_filter
 
 NETWORKS = ("fusion2void", "fusionnet", "pdmnet", "rpsnn", "umis")
@@ -168,10 +169,11 @@ def main() -> int:
     methods = tuple(options.method) if options.method else CLASSICAL + NETWORKS + tuple(VARIANTS)
     now = record(methods)
     if not options.check:
-        options.file.write_text(json.dumps(now, indent=None, separators=(",", ":")) + "\n")
+        recorded = {"cpu": get_host_cpu_name()} | now
+        options.file.write_text(json.dumps(recorded, separators=(",", ":")) + "\n")
         return 0
     was = json.loads(options.file.read_text())
-    was = {name: parts for name, parts in was.items() if name.split("/")[1] in methods}
+    was = {n: parts for n, parts in was.items() if "/" in n and n.split("/")[1] in methods}
     lines = differences(was, now, exact=True)
     print("\n".join(lines) or f"{len(was)} fingerprints are the same")
     return bool(lines)

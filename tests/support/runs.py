@@ -54,12 +54,6 @@ def read_zarr(place: Path) -> dict[str, Any]:
     }
 
 
-def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert one.keys() == other.keys()
-    for key, values in one.items():
-        np.testing.assert_array_equal(values, other[key], err_msg=key)
-
-
 class Listener(Progress):
     def __init__(self) -> None:
         self.total, self.done = 0, 0

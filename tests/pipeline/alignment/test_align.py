@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 from support.runs import Listener, fuse_to, read_zarr, write_image
+from support.shared import STACKS, needs_stacks
 
 import zfuse
 from zfuse.pipeline.alignment._align import align_stack
@@ -23,11 +23,12 @@ from zfuse.pipeline.simulation import make_settings, simulate
 from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zfuse.pipeline.alignment._transform import Freedom
     from zfuse.pipeline.simulation import Simulated
 
-STACKS = Path(__file__).parents[4] / "shared" / "data" / "stacks"
-real = pytest.mark.skipif(not STACKS.is_dir(), reason="needs ../shared/data")
+real = needs_stacks
 few = settings(deadline=None, max_examples=25, derandomize=True)
 SIZE = (256, 256)
 

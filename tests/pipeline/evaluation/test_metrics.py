@@ -1,11 +1,11 @@
 import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
+from support.shared import METRICS
 
 from zfuse.pipeline.evaluation._metrics import (
     average_gradient,
@@ -22,8 +22,6 @@ from zfuse.pipeline.evaluation._metrics import (
     spatial_frequency,
     ssim,
 )
-
-SHARED = Path(__file__).parents[4] / "shared" / "eval" / "metrics.py"
 
 
 def _pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -104,9 +102,9 @@ def _pictures(seed: int = 0) -> np.ndarray:
     return np.rint([sharp, left, right])
 
 
-@pytest.mark.skipif(not SHARED.is_file(), reason="needs the project's shared folder")
+@pytest.mark.skipif(not METRICS.is_file(), reason="needs the project's shared folder")
 def test_metrics_agree_with_the_shared_ones():
-    spec = importlib.util.spec_from_file_location("shared_metrics", SHARED)
+    spec = importlib.util.spec_from_file_location("shared_metrics", METRICS)
     shared = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(shared)
     for seed in range(3):

@@ -12,6 +12,7 @@ import pytest
 import zarr
 from scipy.ndimage import gaussian_filter
 from support.method_names import NETWORKS
+from support.same import assert_same
 from typer.testing import CliRunner
 
 import zfuse
@@ -83,11 +84,6 @@ def folded(name: str, stack: Any, blocks: list[int]) -> Fused:
             method.add(state, planes[z : z + length], z)
             z += length
     return method.finish(state)
-
-
-def assert_same(one: Fused, other: Fused) -> None:
-    for part in ("image", "depth", "confidence"):
-        np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
 
 
 # Tiles ----------------------------------------------------------------------------------------

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from support.shared import STACKS, needs_stacks
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.sources import open_stack, open_stacks
 from zfuse.pipeline.sources._names import arrange
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 GREY = np.random.default_rng(7).integers(0, 255, (3, 20, 30)).astype(np.uint8)
 RGB = np.random.default_rng(8).integers(0, 255, (3, 20, 30, 3)).astype(np.uint8)
-STACKS = Path(__file__).parents[4] / "shared" / "data" / "stacks"
 
 # names in disorder: (t, c, z) of the grid, name of the last plane
 NAMES: dict[str, tuple[list[str], tuple[int, int, int], str]] = {
@@ -128,7 +130,7 @@ def test_many_tiffs_keep_few_open(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got[:, 0], GREY[np.arange(80) % 3])
 
 
-@pytest.mark.skipif(not STACKS.is_dir(), reason="needs ../shared/data")
+@needs_stacks
 @pytest.mark.parametrize(
     "folder", sorted(f.parent.relative_to(STACKS).as_posix() for f in STACKS.glob("*/SOURCE.txt"))
 )
