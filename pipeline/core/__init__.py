@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.core._fused import Fused as Fused
     from zfuse.pipeline.core._memory import release_free_memory as release_free_memory
+    from zfuse.pipeline.core._output_names import (
+        TRUTH as TRUTH,
+        output_files as output_files,
+        output_kind as output_kind,
+    )
     from zfuse.pipeline.core._reader import BaseReader as BaseReader, each as each
     from zfuse.pipeline.core._region import Region as Region
     from zfuse.pipeline.core._sample import Sample as Sample
@@ -39,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_disk": ["check_space", "disk_errors", "existing_parent"],
         "_fused": ["Fused"],
         "_memory": ["release_free_memory"],
+        "_output_names": ["TRUTH", "output_files", "output_kind"],
         "_reader": ["BaseReader", "each"],
         "_region": ["Region"],
         "_sample": ["Sample"],

@@ -257,7 +257,7 @@ def _image_file(path: Path, channel: int) -> NDArray[Any]:
 
 def _truth(given: str | Path | None, *, wanted: bool) -> Path | str | None:
     """Where the truth lies: inside a simulated stack, or just where it was said to be."""
-    from zfuse.pipeline.simulation import TRUTH
+    from zfuse.pipeline.core import TRUTH
 
     if given is None:
         return None

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.simulation._simulate import Simulated as Simulated, simulate as simulate
     from zfuse.pipeline.simulation._write import (
-        TRUTH as TRUTH,
         check_place as check_place,
         write_image as write_image,
         write_simulated as write_simulated,
@@ -45,6 +44,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_relief": ["ReliefKind", "TextureKind", "make_relief", "make_texture"],
         "_settings": ["SimulationSettings", "make_settings"],
         "_simulate": ["Simulated", "simulate"],
-        "_write": ["TRUTH", "check_place", "write_image", "write_simulated"],
+        "_write": ["check_place", "write_image", "write_simulated"],
     },
 )

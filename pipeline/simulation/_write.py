@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.simulation._simulate import Simulated
 
-__all__ = ["TRUTH", "check_place", "write_image", "write_simulated"]
-
-TRUTH = "truth"
+__all__ = ["check_place", "write_image", "write_simulated"]
 
 
 def write_simulated(simulated: Simulated, output: str | Path, *, overwrite: bool = False) -> Path:
@@ -48,7 +46,7 @@ def write_simulated(simulated: Simulated, output: str | Path, *, overwrite: bool
         The output exists, has another suffix, or cannot be written.
     """
     import zfuse
-    from zfuse.pipeline.core import Staging, disk_errors
+    from zfuse.pipeline.core import TRUTH, Staging, disk_errors
 
     path = Path(output)
     check_place(path, overwrite=overwrite)
@@ -86,7 +84,8 @@ def check_place(output: str | Path, *, overwrite: bool = False) -> None:
         The output exists, has another suffix, or cannot be written there.
     """
     from zfuse.errors import ZfuseError
-    from zfuse.pipeline.sinks import check_output, output_kind
+    from zfuse.pipeline.core import output_kind
+    from zfuse.pipeline.sinks import check_output
 
     if output_kind(output) != "ome-zarr":
         raise ZfuseError(f"a simulated stack is an OME-Zarr; end {output} in .ome.zarr")

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from zfuse.pipeline.sinks._check import check_output as check_output, output_kind as output_kind
+    from zfuse.pipeline.sinks._check import check_output as check_output
     from zfuse.pipeline.sinks._output import Output as Output, open_output as open_output
     from zfuse.pipeline.sinks._sink import Sink as Sink
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_check": ["check_output", "output_kind"],
+        "_check": ["check_output"],
         "_output": ["Output", "open_output"],
         "_sink": ["Sink"],
     },

@@ -1,7 +1,7 @@
 """Refusals that need no pixel: a place and a name that may not be written.
 
-Duty: what kind of output a name asks for, which files it makes, and every reason to say no before
-anything is read. Must not know: stacks, pixels, how the formats are written.
+Duty: every reason to say no before anything is read. Must not know: stacks, pixels, how the
+formats are written.
 """
 
 from __future__ import annotations
@@ -11,57 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import PARTIAL, check_stale, existing_parent
+from zfuse.pipeline.core import PARTIAL, check_stale, existing_parent, output_files, output_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_output", "output_files", "output_kind"]
+__all__ = ["check_output"]
 
-# Longest first: ".ome.zarr" is not the ".zarr" of "a.ome".
-_KINDS = {
-    ".ome.zarr": "ome-zarr",
-    ".ome.tiff": "tiff",
-    ".ome.tif": "tiff",
-    ".zarr": "ome-zarr",
-    ".tiff": "tiff",
-    ".tif": "tiff",
-    ".btf": "tiff",
-    ".png": "png",
-}
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
-
-
-def _suffix(path: Path) -> str:
-    lower = path.name.lower()
-    for suffix in _KINDS:
-        if lower.endswith(suffix) and len(lower) > len(suffix):
-            return suffix
-    raise ZfuseError(
-        f"cannot tell the format of output {path}: its name must end in {', '.join(_KINDS)}; "
-        "for example fused.ome.zarr"
-    )
-
-
-def output_kind(output: str | Path) -> str:
-    """Tell ``"ome-zarr"``, ``"tiff"`` or ``"png"`` by the name.
-
-    Raises
-    ------
-    ZfuseError
-        The name ends in nothing known.
-    """
-    return _KINDS[_suffix(Path(output))]
-
-
-def output_files(output: str | Path) -> list[Path]:
-    """List what appears under a final name: the output, and the maps beside a TIFF or PNG."""
-    path = Path(output)
-    suffix = _suffix(path)
-    if _KINDS[suffix] == "ome-zarr":
-        return [path]
-    stem = path.name[: -len(suffix)]
-    return [path, *(path.with_name(f"{stem}.{name}.tif") for name in ("depth", "confidence"))]
 
 
 def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = False) -> None:

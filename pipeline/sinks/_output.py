@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import Staging, check_space, cores, disk_errors
-from zfuse.pipeline.sinks._check import check_output, output_files, output_kind
+from zfuse.pipeline.core import (
+    Staging,
+    check_space,
+    cores,
+    disk_errors,
+    output_files,
+    output_kind,
+)
+from zfuse.pipeline.sinks._check import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,12 +10,14 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.pipeline.sources._array import from_array as from_array
+    from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
     from zfuse.pipeline.sources._open import open_stack as open_stack, open_stacks as open_stacks
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_array": ["from_array"],
+        "_fused": ["FusedImage", "open_fused"],
         "_open": ["open_stack", "open_stacks"],
     },
 )
