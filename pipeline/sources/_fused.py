@@ -182,7 +182,8 @@ def _file(place: Path, time: int) -> _Read:
         return _tiff(place, time)
     stack = open_stack(place)
     try:
-        pixels = stack.reader.read(0, slice(0, 1), *(slice(0, n) for n in stack.shape[3:]))[0]
+        height, width = stack.shape[3:]
+        pixels = stack.reader.read(0, slice(0, 1), slice(0, height), slice(0, width))[0]
     finally:
         stack.reader.close()
     return _Read(pixels, channels=stack.channels, rgb=stack.rgb)
