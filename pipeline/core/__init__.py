@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         output_kind as output_kind,
     )
     from zfuse.pipeline.core._reader import BaseReader as BaseReader, each as each
-    from zfuse.pipeline.core._region import Region as Region
+    from zfuse.pipeline.core._region import Region as Region, within as within
     from zfuse.pipeline.core._sample import Sample as Sample
     from zfuse.pipeline.core._signal import Signal as Signal
     from zfuse.pipeline.core._stack import (
@@ -46,7 +46,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_memory": ["release_free_memory"],
         "_output_names": ["TRUTH", "output_files", "output_kind"],
         "_reader": ["BaseReader", "each"],
-        "_region": ["Region"],
+        "_region": ["Region", "within"],
         "_sample": ["Sample"],
         "_signal": ["Signal"],
         "_stack": ["Channel", "PlaneReader", "Stack"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Region"]
+__all__ = ["Region", "within"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Region:
     @property
     def offset(self) -> tuple[int, int]:
         """Where the core begins inside the window."""
-        return self.core[0].start - self.window[0].start, self.core[1].start - self.window[1].start
+        y, x = within(self.core, self.window)
+        return y.start, x.start
 
     @staticmethod
     def grown(core: tuple[slice, slice], halo: int, image: tuple[int, int]) -> tuple[slice, slice]:
@@ -57,9 +58,10 @@ class Region:
 
     def padded(self, halo: int) -> tuple[slice, slice]:
         """Return the core grown by `halo`, clipped at the image's edge, relative to the window."""
-        grown = self.grown(self.core, halo, self.image)
-        y, x = (
-            slice(g.start - w.start, g.stop - w.start)
-            for g, w in zip(grown, self.window, strict=True)
-        )
-        return y, x
+        return within(self.grown(self.core, halo, self.image), self.window)
+
+
+def within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Return where a part of the image lies in a larger part."""
+    y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
+    return y, x

@@ -20,26 +20,30 @@ where nothing is in focus from the mean of all planes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from zfuse.pipeline.core import Fused, Region
+from zfuse.kernels import median_3x3
+from zfuse.pipeline.core import Fused, Region, within
 from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods.parts import (
-    ADAPTIVE_HALO,
-    LEVELS,
     SEARCH_BYTES,
-    AdaptiveState,
+    SEARCH_REACH,
+    SURE,
+    BandAverage,
     Blend,
-    Calibration,
+    CameraNoise,
+    Centroid,
+    ChosenPixels,
     DepthSearch,
     FloatPlanes,
     estimate_noise,
     estimate_response,
+    mirror_frame,
     mix,
-    to_signal,
 )
 
 if TYPE_CHECKING:
@@ -47,11 +51,31 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import Sample
 
+    Plane = NDArray[np.float32]
+
 __all__ = ["Adaptive"]
 
+_LEVELS = 3  # a fourth changes nothing on the simulated stacks and doubles the halo
+# With s = 2^2, the coarsest band's pixel: rebuilding the core needs 3.5 s, shrinking 4 s more,
+# a coefficient sees 7 s. Together 58; depths spoken for by a neighbour (6 px) reach less.
+_PYRAMID_REACH = 8 << _LEVELS
 _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is so much wider
 _DISTRUST = 0.03
 _SPARSE = 0.6  # planes: below, neighbours share less than 1/4 of their contrast
+_NOISE_PEAK = 2.0  # significance that the highest of many planes reaches in noise alone
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """What is global to the stack; widths (in planes) and distrust of each band."""
+
+    blend: Blend
+    steps: float
+    widths: tuple[float, ...]
+    distrust: tuple[float, ...]
+    sparse: bool
+    noise: tuple[CameraNoise, ...]
+    planes: int
 
 
 class Adaptive(Method):
@@ -73,12 +97,12 @@ class Adaptive(Method):
     @property
     def align(self) -> int:
         """A pixel of the coarsest level."""
-        return 1 << LEVELS
+        return 1 << _LEVELS
 
     @property
     def halo(self) -> int:
         """The pyramid's reach, and round that the depth search's."""
-        return ADAPTIVE_HALO
+        return _PYRAMID_REACH + SEARCH_REACH
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Peaks at five scales; after them sums of the bands, depth at all levels, one plane."""
@@ -86,7 +110,7 @@ class Adaptive(Method):
         second = 4 / 3 * 4 * (2 * channels + 4) + 40 + 24 * channels
         return max(first, second) + channels * itemsize
 
-    def calibrate(self, sample: Sample) -> Calibration:
+    def calibrate(self, sample: Sample) -> _Calibration:
         """Estimate noise and response from columns of pixels through all planes."""
         blend = Blend.calibrate(sample)
         channels, planes = sample.stack.shape[1:3]
@@ -97,16 +121,16 @@ class Adaptive(Method):
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
             decided = np.stack([mix(floats.of(p)[0], blend.weights) for p in column])
             search = DepthSearch(whole, blend.signal, steps)
-            search.add(to_signal(decided, blend, steps), 0)
+            search.add(_to_signal(decided, blend, steps), 0)
             stacks.append(decided)
-            depths.append(search.finish()[0])
-        response = estimate_response(stacks, depths, LEVELS) if planes > 1 else None
+            depths.append(search.finish().depth)
+        response = estimate_response(stacks, depths, _LEVELS) if planes > 1 else None
         width = response.width if response else 1.5
-        ratios = response.signal_to_noise if response else (0.0,) * LEVELS
-        return Calibration(
+        ratios = response.signal_to_noise if response else (0.0,) * _LEVELS
+        return _Calibration(
             blend,
             steps,
-            tuple(_FIRST_WIDTH * width * _WIDER**level for level in range(LEVELS + 1)),
+            tuple(_FIRST_WIDTH * width * _WIDER**level for level in range(_LEVELS + 1)),
             tuple(_DISTRUST * r for r in (*ratios, ratios[-1])),
             planes <= 2 or (response is not None and width < _SPARSE),
             tuple(estimate_noise(sample.columns, c) for c in range(channels)),
@@ -114,30 +138,129 @@ class Adaptive(Method):
         )
 
     def start(
-        self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Calibration
-    ) -> AdaptiveState:
+        self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration
+    ) -> _DepthPass:
         """Allocate the depth search."""
-        return AdaptiveState(
-            region, channels, dtype, calibration, denoise=self.denoise,
-            quantitative=self.quantitative,
-        )  # fmt: skip
+        return _DepthPass(_Decision(self, region, dtype, calibration))
 
-    def add(self, state: AdaptiveState, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes: first for depth, then for the picture."""
-        if state.search is not None:
-            state.look(planes, z)
+    def next_pass(self, state: _DepthPass) -> _PicturePass:
+        """Take the depth that was found, allocate sums."""
+        return _PicturePass(self, state)
+
+
+class _Decision:
+    """What the depth of a region is decided on, in both passes.
+
+    Attributes
+    ----------
+    region
+        The region that the image is made of.
+    wide
+        The region that the depth is known of: its core is larger by the pyramid's reach.
+    """
+
+    def __init__(
+        self, method: Adaptive, region: Region, dtype: np.dtype[Any], calibration: _Calibration
+    ) -> None:
+        self.calibration = calibration
+        self.region = region
+        self.wide = Region(
+            region.image,
+            Region.grown(region.core, _PYRAMID_REACH, region.image),
+            Region.grown(region.core, method.halo, region.image),
+        )
+        self.floats = FloatPlanes(region, method.halo, dtype, calibration.blend.fill)
+
+    def signal(self, planes: NDArray[Any]) -> tuple[NDArray[Any], list[Plane | None]]:
+        """Return a block's decision signal (n, Y, X), and where its planes are invalid."""
+        blend = self.calibration.blend
+        invalid: list[Plane | None] = [None] * len(planes)
+        if blend.signal.native:  # no float in between: half the time of a pass went there
+            y, x = self.floats.window
+            signal = planes[:, 0, y, x].astype(np.int32)  # ours to change, and one kernel for all
         else:
-            state.gather(planes, z)
+            signal = np.empty((len(planes), *self.floats.shape), np.int32)
+            for i, plane in enumerate(planes):
+                values, invalid[i] = self.floats.of(plane)
+                signal[i] = _to_signal(mix(values, blend.weights), blend, self.calibration.steps)
+        mirror_frame(signal, self.wide.image, self.wide.window)
+        return signal, invalid
 
-    def next_pass(self, state: AdaptiveState) -> AdaptiveState:
-        """Settle the depth."""
-        state.settle()
-        return state
 
-    def finish(self, state: AdaptiveState) -> Fused:
+def _to_signal(mixed: Plane, blend: Blend, steps: float) -> NDArray[np.int32]:
+    """Round float planes of the decision signal to what the focus kernels take."""
+    if blend.signal.native:
+        return mixed.astype(np.int32)
+    rounded = np.rint(mixed + np.float32(blend.signal.offset))
+    return np.asarray(np.clip(rounded, 0, steps), np.int32)
+
+
+class _DepthPass:
+    """First pass: where the planes of a region are in focus."""
+
+    def __init__(self, decision: _Decision) -> None:
+        self.decision = decision
+        calibration = decision.calibration
+        self.search = DepthSearch(decision.wide, calibration.blend.signal, calibration.steps)
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes."""
+        signal, invalid = self.decision.signal(planes)
+        self.search.add(signal, z, invalid)
+
+
+class _PicturePass:
+    """Second pass: the picture of that depth, and the depth between planes."""
+
+    def __init__(self, method: Adaptive, first: _DepthPass) -> None:
+        self._decision = first.decision
+        self._calibration = calibration = first.decision.calibration
+        self._found = found = first.search.finish()
+        self._centroid = Centroid(first.decision.wide, found.depth, calibration.planes)
+        self._picture: BandAverage | ChosenPixels
+        if calibration.sparse:
+            quiet, channels = found.significance < SURE, len(calibration.noise)
+            self._picture = ChosenPixels(channels, calibration.planes, found.depth, quiet)
+        else:
+            # One band is the pixels: their values are averaged, and nothing else happens to them.
+            bands = 1 if method.quantitative else _LEVELS + 1
+            self._picture = BandAverage(
+                found.depth, found.strength, calibration.widths[:bands],
+                calibration.distrust[:bands], calibration.noise, method.denoise,
+            )  # fmt: skip
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes."""
+        signal, _ = self._decision.signal(planes)
+        self._centroid.add(signal, z)
+        cut = within(self._decision.wide.core, self._decision.wide.window)
+        for i, plane in enumerate(planes):
+            values, invalid = self._decision.floats.of(plane)
+            if invalid is not None:
+                invalid = np.ascontiguousarray(invalid[cut])
+            self._picture.add(np.ascontiguousarray(values[:, *cut]), invalid, z + i)
+
+    def finish(self) -> Fused:
         """Rebuild the image and refine the depth.
 
         Confidence is t / (t + 3), where t is how far the significance of the peak (in standard
         deviations of noise) exceeds the 2 that noise alone reaches.
         """
-        return Fused(state.rebuild(), *state.depth_and_confidence())
+        region, wide, floats = self._decision.region, self._decision.wide, self._decision.floats
+        image = np.zeros((len(self._calibration.noise), *floats.shape), np.float32)
+        image[:, *within(wide.core, wide.window)] = self._picture.image()
+        core = within(region.core, wide.core)
+        depth = self._centroid.refined(self._found.fine_is_sure)
+        clean = np.empty_like(depth)
+        median_3x3(depth, clean)
+        last = self._calibration.planes - 1
+        above = np.maximum(self._found.significance[core] - np.float32(_NOISE_PEAK), 0)
+        confidence = np.asarray(above / (above + np.float32(SURE)), np.float32)
+        unknown = floats.unknown()
+        if unknown is not None:
+            confidence[unknown] = 0
+        if last == 0:
+            confidence[:] = 0
+        return Fused(
+            floats.to_dtype(image), np.ascontiguousarray(np.clip(clean[core], 0, last)), confidence
+        )

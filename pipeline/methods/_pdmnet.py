@@ -34,7 +34,7 @@ from zfuse.pipeline.methods.parts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -107,112 +107,165 @@ class PdmNet(NetworkMethod):
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration
-    ) -> _State:
-        """Open the graphs; the network's own state is allocated by its first plane."""
-        return _State(self, region, channels, dtype, calibration)
+    ) -> _SurveyPass | _OnePlane:
+        """Open the graph; the network's own state is allocated by its first plane."""
+        floats = FloatPlanes(region, self.halo, dtype, calibration.blend.fill, 0, self.align)
+        if calibration.planes == 1:
+            return _OnePlane(floats, channels)
+        height, width = floats.shape
+        carried = _Carried(
+            {"channels": channels, "height": height, "width": width},
+            {"noise": calibration.noise, "plane_noise": calibration.plane_noise},
+        )
+        graph = self.open("pdmnet-survey" + self.number)
+        return _SurveyPass(graph, self.batch, floats, calibration, carried)
 
-    def add(self, state: _State, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes: first to pool features, then to weigh bands."""
-        for i in range(0, len(planes), self.batch):
-            state.add(planes[i : i + self.batch], z + i)
-
-    def next_pass(self, state: _State) -> _State:
+    def next_pass(self, state: _SurveyPass | _OnePlane) -> _MergePass | _OnePlane:
         """Pooled features are known; what is made of them is made once."""
-        state.share(self.open("pdmnet-share"))
-        state.graph = self.open("pdmnet-merge" + self.number)
-        return state
+        return state.next_pass(self)
 
-    def finish(self, state: _State) -> Fused:
+
+class _OnePlane:
+    """A region of a stack of one plane: it is what it is."""
+
+    def __init__(self, floats: FloatPlanes, channels: int) -> None:
+        self._floats = floats
+        self._image = np.zeros((channels, *floats.shape), np.float32)
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Take the plane."""
+        self._image[:], _ = self._floats.of(planes[0])
+
+    def next_pass(self, method: PdmNet) -> _OnePlane:
+        """Return the state as it is."""
+        return self
+
+    def finish(self) -> Fused:
+        """Return the plane; nothing is known of its depth."""
+        depth = np.zeros(self._floats.shape, np.float32)[self._floats.core]
+        return Fused(self._floats.to_dtype(self._image), depth, depth.copy())
+
+
+class _Carried:
+    """Arrays that graphs hand to each other for one region, by name.
+
+    Parameters
+    ----------
+    lengths
+        Of axes that only the region decides.
+    arrays
+        Those that are known from the start; all others begin with zeros.
+    """
+
+    def __init__(self, lengths: Mapping[str, int], arrays: dict[str, NDArray[Any]]) -> None:
+        self.lengths, self._arrays = lengths, arrays
+
+    def run(self, graph: Graph, **given: NDArray[Any]) -> None:
+        """Run a graph that changes what is carried."""
+        known = self._arrays | given
+        arrays = {
+            name: known[name] if name in known else np.zeros(shape_of(axes, self.lengths), "f4")
+            for name, axes in graph.inputs.items()
+        }
+        for name, array in graph(**arrays).items():
+            self._arrays[name.removesuffix(_OUT)] = array
+
+    def run_where(self, valid: Plane, graph: Graph, **given: NDArray[Any]) -> None:
+        """Run a graph that adds to what is carried: all where `valid` (Y, X) is 1, else a trace.
+
+        Not nothing: all planes may be invalid there.
+        """
+        before = dict(self._arrays)
+        self.run(graph, **given)
+        for name, now in self._arrays.items():
+            if now.ndim == 4 and now is not before.get(name):
+                step = valid.shape[0] // now.shape[2]
+                cells = valid.reshape(now.shape[2], step, now.shape[3], step)
+                known = np.maximum(cells.min((1, 3)), np.float32(_TRACE))
+                old = before.get(name, np.float32(0))
+                self._arrays[name] = old + known * (now - old)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget arrays that no graph takes any more."""
+        for name in names:
+            del self._arrays[name]
+
+    def channel(self, channel: int, name: str, axes: tuple[int | str, ...]) -> NDArray[Any]:
+        """Return a channel's part of an array; an axis "4*channels" holds 4 of each."""
+        every = slice(channel, None, self.lengths["channels"])
+        at = tuple(every if "channels" in str(axis) else slice(None) for axis in axes)
+        return np.ascontiguousarray(self._arrays[name][at])
+
+
+class _Pass:
+    """A region while a graph takes its planes, halo included."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        batch: int,
+        floats: FloatPlanes,
+        calibration: _Calibration,
+        carried: _Carried,
+    ) -> None:
+        self._graph, self._batch = graph, batch
+        self._floats, self._c, self._carried = floats, calibration, carried
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Run the graph on a block of planes; those with invalid pixels go one by one."""
+        for i in range(0, len(planes), self._batch):
+            self._add_batch(planes[i : i + self._batch], z + i)
+
+    def _add_batch(self, planes: NDArray[Any], z: int) -> None:
+        values, invalid = zip(*(self._floats.of(pixels) for pixels in planes), strict=True)
+        if len(planes) > 1 and any(mask is not None for mask in invalid):
+            for i, plane in enumerate(planes):
+                self._add_batch(plane[None], z + i)
+            return
+        given = {
+            "signal": np.stack([self._c.decision.of(plane)[None] for plane in values]),
+            "planes": np.stack([self._c.limits.scale(plane) for plane in values]),
+            "z": np.arange(z, z + len(planes), dtype=np.float32),
+        }
+        if invalid[0] is None:
+            self._carried.run(self._graph, **given)
+        else:
+            self._carried.run_where(1 - invalid[0], self._graph, **given)
+
+
+class _SurveyPass(_Pass):
+    """First pass: pool features of all planes."""
+
+    def next_pass(self, method: PdmNet) -> _MergePass:
+        """Run the graph between the passes; what it takes is not needed any more."""
+        share = method.open("pdmnet-share")
+        self._carried.run(share)
+        self._carried.drop(share.inputs)
+        graph = method.open("pdmnet-merge" + method.number)
+        reconstruct = method.open("pdmnet-reconstruct")
+        return _MergePass(reconstruct, graph, self._batch, self._floats, self._c, self._carried)
+
+
+class _MergePass(_Pass):
+    """Second pass: weigh the bands of all planes and add them up."""
+
+    def __init__(self, reconstruct: Graph, *made: Any) -> None:
+        super().__init__(*made)
+        self._reconstruct = reconstruct
+
+    def finish(self) -> Fused:
         """Rebuild the image.
 
         Depth is the mean of the network's weights over the planes. Confidence is by how much they
         are narrower than if they knew nothing: 1 - spread / (that of equal weights).
         """
-        return state.finish(self.open("pdmnet-reconstruct"))
-
-
-class _State:
-    """What is carried for one region, halo included."""
-
-    def __init__(
-        self,
-        method: PdmNet,
-        region: Region,
-        channels: int,
-        dtype: np.dtype[Any],
-        calibration: _Calibration,
-    ) -> None:
-        self.graph = method.open("pdmnet-survey" + method.number)
-        self._c = calibration
-        self._floats = FloatPlanes(
-            region, method.halo, dtype, calibration.blend.fill, 0, method.align
-        )
-        height, width = self._floats.shape
-        self._lengths = {"channels": channels, "height": height, "width": width}
-        self._carried: dict[str, NDArray[Any]] = {
-            "noise": calibration.noise,
-            "plane_noise": calibration.plane_noise,
-        }
-        self._only: Plane | None = None
-
-    def add(self, planes: NDArray[Any], z: int) -> None:
-        """Run the pass's graph on planes (n, C, Y, X); those with holes go one by one."""
-        values, holes = zip(*(self._floats.of(pixels) for pixels in planes), strict=True)
-        if self._c.planes == 1:  # it is what it is
-            self._only = values[0]
-            return
-        if len(planes) > 1 and any(hole is not None for hole in holes):
-            for i, plane in enumerate(planes):
-                self.add(plane[None], z + i)
-            return
-        before = dict(self._carried)
-        self._run(
-            self.graph,
-            signal=np.stack([self._c.decision.of(plane)[None] for plane in values]),
-            planes=np.stack([self._c.limits.scale(plane) for plane in values]),
-            z=np.arange(z, z + len(planes), dtype=np.float32),
-        )
-        if holes[0] is not None:
-            self._forget(holes[0], before)
-
-    def _forget(self, hole: Plane, before: Mapping[str, NDArray[Any]]) -> None:
-        """Leave out what a plane added in its hole, all but a trace: all may have one there."""
-        for name, now in self._carried.items():
-            if now.ndim == 4 and now is not before.get(name):
-                step = hole.shape[0] // now.shape[2]
-                cells = hole.reshape(now.shape[2], step, now.shape[3], step)
-                known = np.maximum(1 - cells.max((1, 3)), np.float32(_TRACE))
-                old = before.get(name, np.float32(0))
-                self._carried[name] = old + known * (now - old)
-
-    def share(self, graph: Graph) -> None:
-        """Run the graph between the passes; what it takes is not needed any more."""
-        if self._only is None:
-            self._run(graph)
-            for name in graph.inputs:
-                del self._carried[name]
-
-    def _run(self, graph: Graph, **given: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        known = self._carried | given
-        arrays = {
-            name: known[name] if name in known else np.zeros(shape_of(axes, self._lengths), "f4")
-            for name, axes in graph.inputs.items()
-        }
-        outputs = graph(**arrays)
-        for name in [name for name in outputs if name.endswith(_OUT)]:
-            self._carried[name.removesuffix(_OUT)] = outputs.pop(name)
-        return outputs
-
-    def finish(self, reconstruct: Graph) -> Fused:
-        """Return image, depth and confidence of the core."""
-        core, inputs = self._floats.core, list(reconstruct.inputs.items())
-        if self._only is not None:
-            nothing = np.zeros(self._floats.shape, np.float32)[core]
-            return Fused(self._floats.to_dtype(self._only), nothing, nothing.copy())
         images = []
-        for channel in range(self._lengths["channels"]):  # together they would need more memory
-            made = reconstruct(**{name: self._of(channel, name, axes) for name, axes in inputs})
+        inputs = self._reconstruct.inputs.items()
+        for channel in range(self._carried.lengths["channels"]):  # together: much more memory
+            parts = {name: self._carried.channel(channel, name, axes) for name, axes in inputs}
+            made = self._reconstruct(**parts)
             images.append(made["image"][0])
+        core = self._floats.core
         depth = np.clip(made["depth"][core], 0, self._c.planes - 1)
         unsure = np.float32(sqrt((self._c.planes**2 - 1) / 12))
         confidence = np.clip(1 - made["spread"][core] / unsure, 0, 1)
@@ -222,13 +275,6 @@ class _State:
             confidence[unknown] = 0
         image = self._floats.to_dtype(self._c.limits.restore(np.stack(images)))
         return Fused(image, np.ascontiguousarray(depth), confidence.astype(np.float32))
-
-    def _of(self, channel: int, name: str, axes: tuple[int | str, ...]) -> NDArray[Any]:
-        """Return a channel's part of something carried; an axis "4*channels" holds 4 of each."""
-        step = self._lengths["channels"]
-        every = slice(channel, None, step)
-        at = tuple(every if "channels" in str(axis) else slice(None) for axis in axes)
-        return np.ascontiguousarray(self._carried[name][at])
 
 
 def _noise(columns: list[Plane]) -> Plane:

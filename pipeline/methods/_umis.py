@@ -33,7 +33,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from zfuse.kernels import INVALID, majority_filter
-from zfuse.pipeline.core import Fused, Region
+from zfuse.pipeline.core import Fused, Region, within
 from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
     Batch,
@@ -43,6 +43,7 @@ from zfuse.pipeline.methods.parts import (
     FocusPeak,
     NetworkMethod,
     Patchwork,
+    inside_frame,
     softness,
 )
 
@@ -64,7 +65,6 @@ _NARROWEST = 5
 _SAMPLED = 8  # planes that the attention is measured on
 # 16 features between 0 and 6, gradients in two directions: nothing is above.
 _STEPS = np.float32((2**18 - 1) / (16 * 6 * 2**0.5))
-_FRAME = 4  # px at the image's own edge that the decision mirrors instead of trusting
 _SOFTEST = 8.0  # px: of `feather`
 _ROUNDING = 1e-5  # of sums over planes in float32
 
@@ -174,33 +174,17 @@ class Umis(NetworkMethod):
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration
-    ) -> _State:
+    ) -> _SharpnessPass:
         """Allocate the peak."""
-        return _State(self, region, channels, dtype, calibration)
+        return _SharpnessPass(self, region, channels, dtype, calibration)
 
-    def add(self, state: _State, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes: first for the decision, then for their pixels."""
-        if state.peak is not None:
-            state.look(planes, z)
-        else:
-            state.copy(planes, z)
-
-    def next_pass(self, state: _State) -> _State:
-        """Settle which plane is copied where."""
-        state.settle()
-        return state
-
-    def finish(self, state: _State) -> Fused:
-        """Return what was copied or blended.
-
-        Depth and confidence are those of `select`; where the vote overruled the pixel's own peak,
-        the depth is a whole plane and the confidence 0.
-        """
-        return Fused(state.image, state.depth, state.confidence)
+    def next_pass(self, state: _SharpnessPass) -> _PicturePass:
+        """Settle which plane is taken where, by the vote."""
+        return state.voted()
 
 
-class _State:
-    """One region in both passes. In the first its core is wider by the vote's reach."""
+class _SharpnessPass:
+    """First pass over a region, its core wider by the reach of the vote and of soft borders."""
 
     def __init__(
         self,
@@ -217,100 +201,86 @@ class _State:
         self._floats = FloatPlanes(
             region, method.halo, dtype, calibration.blend.fill, 0, method.align
         )
-        self._seen = _inside_frame(self._floats, region)
+        self._inside = np.ix_(*_inside(self._floats, region))
         self._near = Region.grown(region.core, softness(method.feather), region.image)
         self._wide = Region(
             region.image,
             Region.grown(self._near, self._radius, region.image),
             Region.grown(region.core, method.halo, region.image),
         )
-        self.peak: FocusPeak | None = FocusPeak(
-            self._wide, calibration.blend.signal, None, method.window, 0, dtype
-        )
-        self._holes = np.zeros(self._wide.shape if dtype.kind == "f" else (0, 0), np.bool_)
+        self._peak = FocusPeak(self._wide, calibration.blend.signal, None, method.window, 0, dtype)
+        self._invalid = np.zeros(self._wide.shape if dtype.kind == "f" else (0, 0), np.bool_)
         self._made = (channels, dtype, method.feather)
-        self.depth = self.confidence = np.empty((0, 0), np.float32)
 
-    def look(self, planes: NDArray[Any], z: int) -> None:
-        """First pass."""
-        assert self.peak is not None
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes."""
         if self._c.planes == 1:  # nothing to decide
             return
         for i in range(0, len(planes), self._batch):
-            self._look(self.peak, planes[i : i + self._batch], z + i)
+            self._add_batch(planes[i : i + self._batch], z + i)
 
-    def _look(self, peak: FocusPeak, planes: NDArray[Any], z: int) -> None:
+    def _add_batch(self, planes: NDArray[Any], z: int) -> None:
         height, width = (s.stop - s.start for s in self._wide.window)
         signal = np.empty((len(planes), 1, *self._floats.shape), np.float32)
-        all_holes = []
+        all_invalid = []
         for pixels, target in zip(planes, signal, strict=True):
-            values, holes = self._floats.of(pixels)
-            target[0] = self._c.decision.of(values)[self._seen] * 2 - 1
-            all_holes.append(holes)
+            values, invalid = self._floats.of(pixels)
+            target[0] = self._c.decision.of(values)[self._inside] * 2 - 1
+            all_invalid.append(invalid)
         activity = self._graph(plane=signal, attention=self._c.attention, measure=np.array(False))[
             "activity"
         ]
         steps = np.rint(activity[:, 0, :height, :width] * _STEPS).astype(np.int32)
-        for plane, holes in zip(steps, all_holes, strict=True):
-            if holes is not None:
-                plane[holes[:height, :width] > 0] = INVALID
-                self._holes |= holes[_within(self._wide.core, self._wide.window)] > 0
+        for plane, invalid in zip(steps, all_invalid, strict=True):
+            if invalid is not None:
+                plane[invalid[:height, :width] > 0] = INVALID
+                self._invalid |= invalid[within(self._wide.core, self._wide.window)] > 0
         nothing = np.empty((len(planes), 0, height, width), np.uint8)
-        peak.add_signal(steps, np.array([h is not None for h in all_holes]), nothing, z)
+        self._peak.add_signal(steps, np.array([i is not None for i in all_invalid]), nothing, z)
 
-    def settle(self) -> None:
-        """Between the passes: the vote."""
-        assert self.peak is not None
-        own = self.peak.index
-        depth, confidence = self.peak.finish()
-        self.peak = None
-        near, core = (_within(part, self._wide.core) for part in (self._near, self._region.core))
+    def voted(self) -> _PicturePass:
+        """Return the second pass, which takes what the vote says."""
+        own = self._peak.index
+        depth, confidence = self._peak.finish()
+        near, core = (within(part, self._wide.core) for part in (self._near, self._region.core))
         index = np.empty(tuple(part.stop - part.start for part in near), np.uint16)
         majority_filter(own, near[0].start, near[1].start, self._radius, self._c.planes, index)
-        if self._holes.size:  # the winner may be unknown here, the pixel's own never is
-            np.copyto(index, own[near], where=self._holes[near])
-        inside = _within(self._region.core, self._near)
+        if self._invalid.size:  # the winner may be unknown here, the pixel's own never is
+            np.copyto(index, own[near], where=self._invalid[near])
+        inside = within(self._region.core, self._near)
         voted = index[inside]
-        self.depth, self.confidence = depth[core].copy(), confidence[core].copy()
+        depth, confidence = depth[core].copy(), confidence[core].copy()
         overruled = voted != own[core]
-        np.copyto(self.depth, voted, where=overruled)
-        self.confidence[overruled | (self.confidence < _ROUNDING)] = 0
-
-        self._patchwork = Patchwork(index, inside, *self._made)
-
-    def copy(self, planes: NDArray[Any], z: int) -> None:
-        """Second pass."""
-        core = (slice(None), *_within(self._region.core, self._region.window))
-        for i, pixels in enumerate(planes):
-            self._patchwork.add(pixels[core], z + i)
-
-    @property
-    def image(self) -> NDArray[Any]:
-        """What the second pass has put together."""
-        return self._patchwork.image
+        np.copyto(depth, voted, where=overruled)
+        confidence[overruled | (confidence < _ROUNDING)] = 0
+        shown = within(self._region.core, self._region.window)
+        return _PicturePass(shown, Patchwork(index, inside, *self._made), depth, confidence)
 
 
-def _within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
-    """Return where a part of the image lies in a larger part."""
-    y, x = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
-    return y, x
+class _PicturePass:
+    """Second pass over a region: what each plane gives to the picture.
 
-
-def _inside_frame(floats: FloatPlanes, region: Region) -> tuple[NDArray[np.intp], ...]:
-    """Return rows and columns of planes that a decision is made on, as indices for ``np.ix_``.
-
-    Frames end in what is not specimen: zero padding of a blur, a resampled rim. Its edge would win,
-    so the outermost pixels, and what was mirrored beyond them, show what lies further inside (in
-    MFI-WHU 1.3 dB).
+    Depth and confidence are those of `select`; where the vote overruled the pixel's own peak, the
+    depth is a whole plane and the confidence 0.
     """
-    indices = []
-    for size, core, at, length in zip(
-        region.image, region.core, floats.core, floats.shape, strict=True
-    ):
-        start = core.start - at.start
-        i = np.arange(start, start + length)
-        if size > 4 * _FRAME:
-            last = size - 1 - _FRAME
-            i = np.where(i < _FRAME, 2 * _FRAME - i, np.where(i > last, 2 * last - i, i))
-        indices.append(np.clip(i - start, 0, length - 1))
-    return np.ix_(*indices)
+
+    def __init__(
+        self, core: tuple[slice, slice], picture: Patchwork, depth: Plane, confidence: Plane
+    ) -> None:
+        self._core, self._picture = core, picture
+        self._depth, self._confidence = depth, confidence
+
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes."""
+        for i, pixels in enumerate(planes):
+            self._picture.add(pixels[:, *self._core], z + i)
+
+    def finish(self) -> Fused:
+        """Return what was copied or blended."""
+        return Fused(self._picture.image, self._depth, self._confidence)
+
+
+def _inside(floats: FloatPlanes, region: Region) -> list[NDArray[np.intp]]:
+    """Return rows and columns of planes that the decision is made on, none of the image's frame."""
+    cuts = zip(region.image, region.core, floats.core, floats.shape, strict=True)
+    return [inside_frame(size, core.start - at.start, n) for size, core, at, n in cuts]

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from zfuse.pipeline.methods.parts._adaptive_state import (
-        ADAPTIVE_HALO as ADAPTIVE_HALO,
-        LEVELS as LEVELS,
-        AdaptiveState as AdaptiveState,
-        Calibration as Calibration,
-        to_signal as to_signal,
+    from zfuse.pipeline.methods.parts._band_average import (
+        BandAverage as BandAverage,
+        ChosenPixels as ChosenPixels,
     )
     from zfuse.pipeline.methods.parts._bands import BandMethod as BandMethod, Transform as Transform
     from zfuse.pipeline.methods.parts._blending import BlendingMethod as BlendingMethod
+    from zfuse.pipeline.methods.parts._centroid import Centroid as Centroid
     from zfuse.pipeline.methods.parts._depth_search import (
         SEARCH_BYTES as SEARCH_BYTES,
+        SEARCH_REACH as SEARCH_REACH,
+        SURE as SURE,
         DepthSearch as DepthSearch,
     )
     from zfuse.pipeline.methods.parts._filters import (
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
         mix as mix,
         near as near,
     )
+    from zfuse.pipeline.methods.parts._frame import (
+        inside_frame as inside_frame,
+        mirror_frame as mirror_frame,
+    )
     from zfuse.pipeline.methods.parts._network import (
         Batch as Batch,
         Decision as Decision,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
         NetworkMethod as NetworkMethod,
     )
     from zfuse.pipeline.methods.parts._optics import (
+        CameraNoise as CameraNoise,
         estimate_noise as estimate_noise,
         estimate_response as estimate_response,
     )
@@ -55,14 +60,16 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_adaptive_state": ["ADAPTIVE_HALO", "AdaptiveState", "Calibration", "LEVELS", "to_signal"],
+        "_band_average": ["BandAverage", "ChosenPixels"],
         "_bands": ["BandMethod", "Transform"],
         "_blending": ["BlendingMethod"],
-        "_depth_search": ["DepthSearch", "SEARCH_BYTES"],
+        "_centroid": ["Centroid"],
+        "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
         "_floats": ["Blend", "FILL_ALIGN", "FILL_REACH", "FloatPlanes", "mix", "near"],
         "_network": ["Batch", "Decision", "Graph", "Limits", "NetworkMethod"],
-        "_optics": ["estimate_noise", "estimate_response"],
+        "_frame": ["inside_frame", "mirror_frame"],
+        "_optics": ["CameraNoise", "estimate_noise", "estimate_response"],
         "_patchwork": ["Patchwork", "softness"],
         "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "depth_peak", "signal_bytes"],
         "_weighted": ["WeightedMean"],

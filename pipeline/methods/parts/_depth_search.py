@@ -12,22 +12,25 @@ planes, in standard deviations of a window sum of noise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from zfuse.kernels import INVALID, add_expanded, median_3x3, reduce_plane
+from zfuse.kernels import INVALID, median_3x3, reduce_plane
 from zfuse.pipeline.core import Region
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
+from zfuse.pipeline.methods.parts._pyramid import expanded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Signal
 
     Plane = NDArray[np.float32]
 
-__all__ = ["SEARCH_BYTES", "SEARCH_REACH", "SURE", "DepthSearch"]
+__all__ = ["SEARCH_BYTES", "SEARCH_REACH", "SURE", "DepthSearch", "FoundDepth"]
 
 _FINE_WINDOW = 5
 _COARSE_WINDOWS = (3, 5, 9, 17)  # of half-size pixels
@@ -41,6 +44,19 @@ _NEAR = 2.0  # planes
 _FINE_SPREAD, _COARSE_SPREAD = 0.6, 0.42  # measured on white noise: 1/σ of a window sum, per side
 
 
+class FoundDepth(NamedTuple):
+    """What a search has found for the core of its region."""
+
+    depth: Plane
+    """(h, w), in planes."""
+    significance: Plane
+    """(h, w), of the peak, in standard deviations of noise."""
+    strength: Plane
+    """Score of the peak at half size, an energy."""
+    fine_is_sure: NDArray[np.bool_]
+    """(h, w), where the finest scale stands out clearly enough to be refined."""
+
+
 class DepthSearch:
     """Depth of one region.
 
@@ -50,35 +66,34 @@ class DepthSearch:
         Core and window are multiples of 2 (or end at the image's edge); the window is
         `SEARCH_REACH` larger than the core.
     signal
-        How the decision signal came about (it says whether the signal is 18 bits).
+        How the decision signal came about.
+    steps
+        Largest value of the decision signal.
     """
 
     def __init__(self, region: Region, signal: Signal, steps: float) -> None:
-        self.region = region
+        self._region = region
         half = Region(
             tuple((n + 1) // 2 for n in region.image),  # type: ignore[arg-type]
             _halved(region.core),
             _halved(region.window),
         )
         dtype = np.dtype(np.uint8)
-        self.fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)
+        self._fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)
         self._coarse = [
             FocusPeak(half, signal, "laplacian-energy", window, 0, dtype)
             for window in _COARSE_WINDOWS
         ]
-        self.fine_is_sure = np.zeros((0, 0), np.bool_)
-        """After `finish`: where the finest scale stands out clearly enough to be refined."""
-        self.strength = np.zeros((0, 0), np.float32)
-        """After `finish`: score of the peak at half size, an energy."""
         self._scale = np.float32((2**18 - 1) / steps)
 
-    def add(self, signal: NDArray[Any], z: int, holes: list[Plane | None] | None = None) -> None:
+    def add(self, signal: NDArray[Any], z: int, invalid: Sequence[Plane | None] = ()) -> None:
         """Fold planes (n, Y, X) of the decision signal.
 
-        Holes are filled; where `holes` is above 0 a plane can't win. The signal is changed there.
+        Where one of `invalid` (each (Y, X), or None) is above 0 its plane can't win. The signal
+        holds a filled value there, and is changed.
         """
         n, height, width = signal.shape
-        marked = np.zeros(n, np.bool_)
+        has_invalid = np.zeros(n, np.bool_)
         half = np.empty((n, (height + 1) // 2, (width + 1) // 2), np.int32)
         reduced, plane = np.empty(half.shape[1:], np.float32), np.empty((height, width), np.float32)
         for i, target in enumerate(half):
@@ -87,50 +102,37 @@ class DepthSearch:
             reduced *= self._scale
             np.rint(reduced, out=reduced)
             target[:] = reduced
-            hole = holes[i] if holes else None
-            if hole is not None:
-                marked[i] = True
-                reduce_plane(hole, reduced)
+            unknown = invalid[i] if invalid else None
+            if unknown is not None:
+                has_invalid[i] = True
+                reduce_plane(unknown, reduced)
                 target[reduced > 0] = INVALID
-                signal[i][hole > 0] = INVALID
+                signal[i][unknown > 0] = INVALID
         nothing = np.empty((n, 0, height, width), np.uint8)
-        self.fine.add_signal(signal, marked, nothing, z)
+        self._fine.add_signal(signal, has_invalid, nothing, z)
         nothing = np.empty((n, 0, *half.shape[1:]), np.uint8)
         for peak in self._coarse:
-            peak.add_signal(half, marked, nothing, z)
+            peak.add_signal(half, has_invalid, nothing, z)
 
-    def finish(self) -> tuple[Plane, Plane]:
-        """Return depth in planes and its significance, both of the core."""
-        self.strength = self._coarse[_STRENGTH].best.copy()
-        depth: Plane | None = None
-        trust: Plane | None = None
-        for peak in reversed(self._coarse):
-            here, stands_out = peak.finish()
-            sure = _significance(stands_out, _COARSE_SPREAD * peak.window)
-            if depth is None or trust is None:
-                depth, trust = here, sure
-            else:
-                better = sure > SURE
-                np.copyto(depth, here, where=better)
-                np.copyto(trust, np.maximum(sure, trust), where=better)
-        assert depth is not None
-        assert trust is not None
-        depth, trust = self._expand(depth), self._expand(trust)
-        here, stands_out = self.fine.finish()
-        sure = _significance(stands_out, _FINE_SPREAD * _FINE_WINDOW)
-        self.fine_is_sure = sure > _SURE_REFINED
+    def finish(self) -> FoundDepth:
+        """Return the depth of the core."""
+        strength = self._coarse[_STRENGTH].best.copy()
+        depth, trust = _finished(self._coarse[-1], _COARSE_SPREAD)
+        for peak in reversed(self._coarse[:-1]):
+            here, sure = _finished(peak, _COARSE_SPREAD)
+            better = sure > SURE
+            np.copyto(depth, here, where=better)
+            np.copyto(trust, np.maximum(sure, trust), where=better)
+        depth, trust = (expanded(half, self._region.shape) for half in (depth, trust))
+        here, sure = _finished(self._fine, _FINE_SPREAD)
+        fine_is_sure = sure > _SURE_REFINED
         # Among many planes noise makes a fine peak somewhere: far from the coarse one, be strict.
-        better = (sure > _SURE_FINE) & ((np.abs(here - depth) < _NEAR) | (sure > _SURE_REFINED))
+        better = (sure > _SURE_FINE) & ((np.abs(here - depth) < _NEAR) | fine_is_sure)
         np.copyto(depth, here, where=better)
         np.copyto(trust, sure, where=better & (sure > trust))
         clean = np.empty_like(depth)
         median_3x3(depth, clean)
-        return clean, trust
-
-    def _expand(self, half: Plane) -> Plane:
-        full = np.zeros(self.region.shape, np.float32)
-        add_expanded(full, half, full)
-        return full
+        return FoundDepth(clean, trust, strength, fine_is_sure)
 
 
 def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
@@ -138,9 +140,11 @@ def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
     return y, x
 
 
-def _significance(stands_out: Plane, spread: float) -> Plane:
-    """Turn 1 - others/peak into (peak - others) / (standard deviation of others)."""
-    return np.asarray(
-        stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6)) * np.float32(spread),
-        np.float32,
-    )
+def _finished(peak: FocusPeak, spread: float) -> tuple[Plane, Plane]:
+    """Return depth and significance of a peak, whose window sums spread so much per side.
+
+    Its confidence is 1 - others/peak, its significance (peak - others) / (deviation of others).
+    """
+    depth, stands_out = peak.finish()
+    ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))
+    return depth, np.asarray(ratio * np.float32(spread * peak.window), np.float32)

@@ -1,0 +1,207 @@
+"""The picture of a depth map: planes averaged band by band, each as far as it is in focus.
+
+Duty: with the depth known, weighted sums of a pyramid's bands and the image that they make; or sums
+of pixels, where planes are far apart. Must not know: how the depth was found, where widths and
+noise come from. The weights are explained in `_adaptive.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zfuse.kernels import add_focused, add_masked, reduce_by_strength, shrink_band
+from zfuse.pipeline.methods.parts._optics import NOISE_GAIN
+from zfuse.pipeline.methods.parts._pyramid import expanded, level_shapes, reduced, split_band
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.methods.parts._optics import CameraNoise
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["BandAverage", "ChosenPixels"]
+
+_LEAST_RESPONSE = 0.3  # a plane's coefficient is raised by a factor of 3 at most …
+_LEAST_NARROW = 0.8  # … or of 1.25, where half a plane of defocus halves a band's contrast: there
+_NARROW = 0.42  # planes of width; a wrong depth would sharpen what is sharp
+_LEAST_NORM = np.float32(1e-6)
+_SHRINK_RADIUS = 3
+_SHRINK_SHARE = 0.5  # 0.6 / 1.2, best on the simulated stacks
+_NONE = np.empty((0, 0), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Weighted sums of one band over planes.
+
+    Attributes
+    ----------
+    total
+        Weighted coefficients, (C, h, w).
+    norm, square
+        Weights times response, and squared weights, (h, w).
+    depth
+        In planes, (h, w).
+    lowest, highest
+        Extremes of each row of the depth, (h,).
+    width
+        Distance from focus, in planes, at which the band has lost 40 % of its contrast.
+    distrust
+        How much less a plane counts for what it lost.
+    least
+        Response that is reckoned with at least; 1 raises nothing.
+    """
+
+    total: Plane
+    norm: Plane
+    square: Plane
+    depth: Plane
+    lowest: Plane
+    highest: Plane
+    width: float
+    distrust: float
+    least: float
+
+    @classmethod
+    def empty(
+        cls, channels: int, depth: Plane, width: float, distrust: float, least: float
+    ) -> Band:
+        """Return the band before the first plane."""
+        total = np.zeros((channels, *depth.shape), np.float32)
+        norm, square = np.zeros(depth.shape, np.float32), np.zeros(depth.shape, np.float32)
+        return cls(total, norm, square, depth, depth.min(1), depth.max(1), width, distrust, least)
+
+    def add(self, coefficients: Plane, invalid: Plane, z: int) -> None:
+        """Add a plane's coefficients (C, h, w); (h, w) or (0, 0): above 0 where it is unknown."""
+        add_focused(
+            coefficients, invalid, self.depth, self.lowest, self.highest, z,
+            self.width, self.distrust, self.least, self.total, self.norm, self.square,
+        )  # fmt: skip
+
+    def mean(self) -> Plane:
+        """Return the coefficients (C, h, w)."""
+        return np.asarray(self.total / np.maximum(self.norm, _LEAST_NORM), np.float32)
+
+    def mean_variance(self, variance: np.float32) -> Plane:
+        """Return the variance of the mean (h, w), of a single coefficient's."""
+        norm = np.maximum(self.norm, _LEAST_NORM)
+        return np.asarray(variance * self.square / (norm * norm), np.float32)
+
+
+class BandAverage:
+    """An image of bands.
+
+    Parameters
+    ----------
+    depth, strength
+        In planes, (h, w); and of every second pixel how much detail says so.
+    widths, distrust
+        Of each band, from the finest to the low-pass rest.
+    noise
+        Of each channel.
+    denoise
+        Noise variance that is shrunk away, in units of the estimate.
+    """
+
+    def __init__(
+        self,
+        depth: Plane,
+        strength: Plane,
+        widths: Sequence[float],
+        distrust: Sequence[float],
+        noise: Sequence[CameraNoise],
+        denoise: float,
+    ) -> None:
+        self._noise, self._denoise = noise, np.float32(denoise)
+        last = len(widths) - 1
+        depths = [depth]
+        if last:
+            depths.append(np.ascontiguousarray(depth[::2, ::2]))
+        for shape in level_shapes(depth.shape, last)[2:]:
+            coarse, stronger = np.empty(shape, np.float32), np.empty(shape, np.float32)
+            reduce_by_strength(depths[-1], strength, coarse, stronger)
+            depths.append(coarse)
+            strength = stronger
+        self._bands = []
+        for level, (depth, width) in enumerate(zip(depths, widths, strict=True)):
+            least = _LEAST_NARROW if width < _NARROW else _LEAST_RESPONSE
+            if level == last:  # the low-pass rest is never raised
+                least = 1.0
+            self._bands.append(Band.empty(len(noise), depth, width, distrust[level], least))
+        self._low = np.full((len(noise), *depths[0].shape), np.inf, np.float32)
+        self._high = np.full((len(noise), *depths[0].shape), -np.inf, np.float32)
+
+    def add(self, plane: Plane, invalid: Plane | None, z: int) -> None:
+        """Add a plane (C, h, w), which is used up; invalid (h, w): above 0 where it is unknown."""
+        known = plane if invalid is None else np.where(invalid > 0, np.float32(np.nan), plane)
+        np.fmin(self._low, known, out=self._low)
+        np.fmax(self._high, known, out=self._high)
+        for band in self._bands[:-1]:
+            coarse = split_band(plane)
+            band.add(plane, _NONE if invalid is None else invalid, z)
+            plane, invalid = coarse, None if invalid is None else reduced(invalid)
+        self._bands[-1].add(plane, _NONE if invalid is None else invalid, z)
+
+    def image(self) -> Plane:
+        """Return the picture (C, h, w)."""
+        image = self._bands[-1].mean()
+        for band, gain in reversed(list(zip(self._bands[:-1], NOISE_GAIN, strict=False))):
+            share = band.mean_variance(self._denoise * np.float32(gain))  # of a pixel's variance
+            fine = band.mean()
+            for values, coarse, noise in zip(fine, image, self._noise, strict=True):
+                low = expanded(coarse, values.shape)
+                variance = noise.variance(low) * share
+                shrink_band(values, variance, _SHRINK_RADIUS, _SHRINK_SHARE)
+                values += low
+            image = fine
+        self._hold_within_planes(image)
+        return image
+
+    def _hold_within_planes(self, image: Plane) -> None:
+        """Hold each value within the planes' range at its pixel, give or take the noise.
+
+        Bands of different planes can add up to what no plane shows: a dark ring, a black patch.
+        """
+        for plane, low, high, noise in zip(image, self._low, self._high, self._noise, strict=True):
+            for limit, sign, hold in ((low, -1, np.maximum), (high, 1, np.minimum)):
+                known = np.where(np.isfinite(limit), limit, plane)
+                spread = np.sqrt(noise.variance(known), dtype=np.float32)
+                hold(plane, known + np.float32(sign) * spread, out=plane)
+
+
+class ChosenPixels:
+    """An image of pixels, each from one plane, with softened borders.
+
+    Parameters
+    ----------
+    channels, planes
+        Of the stack.
+    depth
+        In planes, (h, w).
+    quiet
+        Where nothing is in focus, and the mean of all planes is taken.
+    """
+
+    def __init__(self, channels: int, planes: int, depth: Plane, quiet: NDArray[np.bool_]) -> None:
+        self._index = np.rint(depth).astype(np.int32)
+        self._quiet = np.asarray(quiet, np.float32)
+        self._share = 1 / planes
+        self._total = np.zeros((channels, *depth.shape), np.float32)
+        self._norm = np.zeros(depth.shape, np.float32)
+
+    def add(self, plane: Plane, invalid: Plane | None, z: int) -> None:
+        """Add a plane (C, h, w); invalid (h, w) is above 0 where it is unknown."""
+        add_masked(
+            plane, _NONE if invalid is None else invalid, self._index, self._quiet, self._share, z,
+            self._total, self._norm,
+        )  # fmt: skip
+
+    def image(self) -> Plane:
+        """Return the picture (C, h, w)."""
+        return np.asarray(self._total / np.maximum(self._norm, _LEAST_NORM), np.float32)
