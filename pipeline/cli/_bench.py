@@ -1,36 +1,47 @@
-"""What this machine does with a stack: reading, folding and a whole run, as ratios of one sitting.
+"""The command `zfuse bench`: reading, folding and a whole run, as ratios of one sitting.
 
-Duty: a made-up camera stack in OME-Zarr's own chunks, and three timings of it taken in turn, so
-that a machine that slows down slows all of them. Must not know: how any of the three works.
+Duty: a made-up camera stack in OME-Zarr's own chunks, and its timings taken in turn, so that a
+machine that slows down slows all of them. It walks through a job's tiles, strips and blocks as the
+run does, with the same reader and method. Must not know: what these do inside.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline._config import RunConfig
-from zfuse.pipeline._run import make_job, run
-from zfuse.pipeline.core import Region, Sample
-from zfuse.pipeline.methods import make_method
-from zfuse.pipeline.sources import open_stack
+from zfuse.pipeline.cli._console import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
+
     from zfuse.pipeline._run import Job
 
-__all__ = ["run_bench", "write_stack"]
+__all__ = ["bench", "run_bench"]
 
 _CHUNK = 1024
 _ROUNDS = 5
+
+
+def bench(
+    size: Annotated[int, typer.Option(help="Edge of the planes in pixels.")] = 4096,
+    planes: Annotated[int, typer.Option(help="Planes.")] = 16,
+    codec: Annotated[str, typer.Option(help="lz4 or zstd.")] = "lz4",
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the test stack goes (default: temporary).")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Fusion method.")] = "select",
+) -> None:
+    """Measure this machine: reading alone, folding alone, and a whole run, as ratios."""
+    for line in run_bench(size=size, planes=planes, codec=codec, folder=folder, method=method):
+        say(line)
 
 
 def run_bench(
@@ -40,7 +51,6 @@ def run_bench(
     codec: str = "lz4",
     folder: Path | None = None,
     method: str = "select",
-    memory: str | int | None = None,
 ) -> Iterator[str]:
     """Yield lines of a report.
 
@@ -52,29 +62,35 @@ def run_bench(
         ``lz4`` (blosc) or ``zstd``.
     folder
         Where the stack is written; kept there and used again. Default: a temporary folder.
-    method, memory
-        As for `run`.
+    method
+        Name of the fusion method.
 
     Raises
     ------
     ZfuseError
         The codec is unknown.
     """
+    from statistics import median
+
+    from zfuse.pipeline._config import RunConfig
+    from zfuse.pipeline._run import make_job, run
+    from zfuse.pipeline.methods import make_method
+    from zfuse.pipeline.sources import open_stack
+
     with tempfile.TemporaryDirectory(prefix="zfuse-bench-") as temporary:
         place = folder or Path(temporary)
         path = place / f"bench-{codec}-{planes}x{size}x{size}.zarr"
         if not path.exists():
-            write_stack(path, planes, size, codec)
-        settings: dict[str, Any] = {"method": method} | ({"memory": memory} if memory else {})
+            _write_stack(path, planes, size, codec)
         config = RunConfig.model_validate(
             {
                 "input": path,
                 "output": Path(temporary) / "fused.ome.zarr",
                 "overwrite": True,
-                **settings,
+                "method": method,
             }
         )
-        job = make_job(open_stack(path), make_method(method), memory=config.memory)
+        job = make_job(open_stack(path), make_method(method))
         plan = job.plan
         yield (
             f"{planes} x {size} x {size} uint16, {codec}, chunks 1 x {_CHUNK} x {_CHUNK}; "
@@ -108,8 +124,9 @@ def run_bench(
             yield f"whole run / {labels[other]}: {median(ratios):.2f}"
 
 
-def write_stack(path: Path, planes: int, size: int, codec: str) -> None:
+def _write_stack(path: Path, planes: int, size: int, codec: str) -> None:
     """Write a made-up stack: structure of a few pixels, blurred away from focus, photon noise."""
+    import numpy as np
     import zarr
     from scipy.ndimage import gaussian_filter
     from zarr.codecs import BloscCodec, ZstdCodec
@@ -155,6 +172,8 @@ def _read_plainly(path: Path, block: int) -> None:
 
 def _read(job: Job) -> None:
     """Read what the run reads, the same tiles and blocks, and do nothing with it."""
+    import numpy as np
+
     reader, planes = job.stack.reader, job.stack.shape[2]
     buffer: np.ndarray[Any, Any] | None = None
     for tile in job.plan.tiles():
@@ -169,6 +188,10 @@ def _read(job: Job) -> None:
 
 def _folder(job: Job) -> Callable[[], None]:
     """Fold the same number of voxels from planes that are in memory already."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from zfuse.pipeline.core import Region, Sample
+
     _, _, planes, height, width = job.stack.shape
     edge = min(job.plan.tile, height, width, 2048)
     block = job.stack.reader.read(

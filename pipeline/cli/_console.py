@@ -1,109 +1,80 @@
-"""What a person sees of a run in a terminal: a progress bar, warnings, and errors of one line.
+"""What zfuse says in a terminal: lines, warnings and tables.
 
-Must not know: what is run.
+Duty: text that shows names as they are. Names come from files of strangers: control characters and
+rich's markup in them reach the terminal spelt out. Must not know: what the lines are about.
 """
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
-from zfuse.pipeline._run import Progress as RunProgress
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Sequence
 
-    from rich.progress import Task
+    from rich.console import Console
 
-__all__ = ["ConsoleProgress", "compiling_notice", "say_warning"]
+__all__ = ["console", "plain", "say", "say_error", "say_table", "say_warning"]
 
-_ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
+_PIPED = 10_000  # columns where no terminal sets a width: a table's row stays one line
+
+
+def plain(text: object) -> str:
+    """Spell out control characters and the like, as Python does; line ends stay."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
+
+
+def _one_line(text: object) -> str:
+    return plain(text).replace("\n", " ")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that takes text as it is: no markup, no emoji, no colours of its own."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def say(text: object) -> None:
+    """Print a result to standard output."""
+    print(plain(text), flush=True)
+
+
+def say_error(line: str) -> None:
+    """Print one line to standard error."""
+    import typer
+
+    typer.echo(_one_line(line), err=True)
 
 
 def say_warning(line: str) -> None:
-    """Print one warning line to standard error."""
-    _ERRORS.print(f"warning: {line}", markup=False)
+    """Print one line to standard error, as a warning."""
+    say_error(f"warning: {line}")
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed / 1e6:,.0f} Mvoxel/s")
+def say_table(rows: Sequence[Sequence[object]], header: Sequence[str] | None = None) -> None:
+    """Print columns to standard output; in a terminal the last one is wrapped.
 
+    Parameters
+    ----------
+    rows
+        Cells, in as many columns in each row.
+    header
+        Names of the columns; without them only the rows are printed.
+    """
+    from rich.table import Table
+    from rich.text import Text
 
-class ConsoleProgress(RunProgress):
-    """A progress bar with rate and time left, on standard error so that output can be piped."""
-
-    def __init__(self, label: str) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=_ERRORS,
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task(label, total=None)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def start(self, voxels: int) -> None:
-        """Set the bar's length."""
-        self._bar.update(self._task, total=voxels)
-
-    def advance(self, voxels: int) -> None:
-        """Move the bar."""
-        self._bar.advance(self._task, voxels)
-
-    def note(self, line: str) -> None:
-        """Print one line above the bar."""
-        _ERRORS.print(line, markup=False)
-
-    def warn(self, line: str) -> None:
-        """Print one line above the bar."""
-        say_warning(line)
-
-
-@contextmanager
-def compiling_notice() -> Iterator[None]:
-    """Say once that kernels are being compiled, if they are: not when the cache has them."""
-    from numba.core import event
-
-    class Notice(event.Listener):  # type: ignore[misc]
-        said = False
-
-        def on_start(self, event: object) -> None:
-            if not self.said:
-                self.said = True
-                _ERRORS.print("compiling kernels for this machine, once (some seconds) …")
-
-        def on_end(self, event: object) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Notice()):
-        yield
+    out = console()
+    table = Table(
+        *(header or [""] * len(rows[0])), box=None, pad_edge=False, show_header=header is not None
+    )
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*(Text(_one_line(cell)) for cell in row))
+    width = out.width if out.is_terminal else _PIPED
+    lines = out.render_lines(table, out.options.update(width=width, no_wrap=False), pad=False)
+    say("\n".join("".join(segment.text for segment in line).rstrip() for line in lines))

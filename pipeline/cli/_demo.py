@@ -1,7 +1,7 @@
-"""The demo: render a focal stack with known truth, fuse it like any other, draw it, score it.
+"""The command `zfuse demo`: a stack with known truth, fused like any other, drawn and scored.
 
 Duty: the three outputs in the demo's folder and the scores. It calls the same `run` as everybody.
-Must not know: how fusion works, how the command line prints.
+Must not know: how fusion works.
 """
 
 from __future__ import annotations
@@ -10,24 +10,39 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.methods import DEFAULT_METHOD, make_method, warm_up
+from zfuse.pipeline.cli._console import say
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    import numpy as np
     from numpy.typing import NDArray
 
     from zfuse.pipeline.simulation import Phantom
 
-__all__ = ["DemoResult", "run_demo"]
+__all__ = ["DemoResult", "demo", "run_demo"]
 
 _STACK, _FUSED, _OVERVIEW = "stack.ome.zarr", "fused.ome.zarr", "overview.png"
 _MARK = "zfuse_demo"  # attribute that tells our own stack from somebody else's of the same name
+
+
+def demo(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Folder for the three outputs.")
+    ] = Path("zfuse-demo"),
+    method: Annotated[str, typer.Option(help="Fusion method.")] = "adaptive",
+) -> None:
+    """Render a focal stack with known truth, fuse it, draw it, and compare with the truth."""
+    from zfuse.pipeline.cli._progress import compiling_notice
+    from zfuse.pipeline.methods import make_method
+
+    make_method(method)  # an unknown name is refused before anything is rendered
+    with compiling_notice():
+        say(run_demo(directory, method=method))
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ class DemoResult:
 def run_demo(
     directory: Path,
     *,
-    method: str = DEFAULT_METHOD,
+    method: str = "adaptive",
     planes: int = 24,
     size: int = 512,
     seed: int = 0,
@@ -111,6 +126,8 @@ def run_demo(
         The folder holds something with the name of an output that no demo wrote, or cannot be
         written.
     """
+    import numpy as np
+
     from zfuse.pipeline.simulation import render_phantom
 
     stack, fused, picture = (directory / name for name in (_STACK, _FUSED, _OVERVIEW))
@@ -160,6 +177,7 @@ def _is_ours(stack: Path) -> bool:
 def _fuse(stack: Path, fused: Path, method: str) -> float:
     from zfuse.pipeline._config import RunConfig
     from zfuse.pipeline._run import run
+    from zfuse.pipeline.methods import make_method, warm_up
 
     warm_up(make_method(method))  # compiling is no part of fusing
     started = time.perf_counter()
@@ -176,6 +194,7 @@ def _write_stack(path: Path, phantom: Phantom, seed: int) -> None:
 
 def _level(image: Path) -> NDArray[Any]:
     """Full-resolution pixels (Y, X) of a single-channel OME-Zarr image."""
+    import numpy as np
     import zarr
 
     array = zarr.open_array(image / "0", mode="r")
@@ -215,6 +234,8 @@ def _score(
     paths: tuple[Path, Path, Path],
     seconds: float,
 ) -> DemoResult:
+    import numpy as np
+
     from zfuse.pipeline.evaluation import depth_mae, depth_rmse, psnr, ssim
 
     span = float(np.ptp(phantom.image))

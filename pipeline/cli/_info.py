@@ -1,38 +1,48 @@
-"""What zfuse knows of a stack, and of its methods, as text.
+"""The command `zfuse info`: what zfuse knows of a stack.
 
-Must not know: how stacks are read, how methods work.
+Duty: words. The time is measured, by the default method's own fold over one corner. Must not know:
+formats, and what the fold computes.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.methods import DEFAULT_METHOD, METHODS, make_method
+from zfuse.pipeline.cli._console import say, say_table
 
 if TYPE_CHECKING:
     from zfuse.pipeline.core import Stack
 
-__all__ = ["describe", "method_table"]
+__all__ = ["info"]
 
 _CORNER = 512  # px
 
 
-def describe(source: str) -> str:
-    """Return a few lines on every image behind a path."""
+def info(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="OME-Zarr, TIFF, or a folder of plane images.")
+    ],
+) -> None:
+    """Show axes, shape, dtype, scale, channels and chunks of a stack, and the time to fuse it."""
     from zfuse.pipeline.sources import open_stacks
 
     stacks = open_stacks(source)
     try:
-        return "\n\n".join(_describe(stack) for stack in stacks)
+        for number, stack in enumerate(stacks):
+            if number:
+                say("")
+            say_table(_facts(stack))
     finally:
         for stack in stacks:
             stack.reader.close()
 
 
-def _describe(stack: Stack) -> str:
+def _facts(stack: Stack) -> list[tuple[str, str]]:
     planes = stack.shape[2]
     lengths = dict(zip("tczyx", stack.shape, strict=True))
     size = stack.pixel_size
@@ -48,8 +58,7 @@ def _describe(stack: Stack) -> str:
         ("size", f"{math.prod(stack.shape) * stack.dtype.itemsize / 1e6:,.1f} MB"),
         ("time", _expected_time(stack)),
     ]  # fmt: skip
-    rows += [("warning", line) for line in stack.warnings]
-    return "\n".join(f"{key:<11} {value}" for key, value in rows)
+    return rows + [("warning", line) for line in stack.warnings]
 
 
 def _chunks(chunk: tuple[int, int, int]) -> str:
@@ -61,6 +70,7 @@ def _chunks(chunk: tuple[int, int, int]) -> str:
 def _expected_time(stack: Stack) -> str:
     """Read and fold the first planes of one corner, and scale up."""
     from zfuse.pipeline.core import Region, Sample
+    from zfuse.pipeline.methods import DEFAULT_METHOD, make_method
 
     method = make_method(DEFAULT_METHOD)
     _, channels, planes, height, width = stack.shape
@@ -82,47 +92,3 @@ def _expected_time(stack: Stack) -> str:
     expected = method.passes * seconds * math.prod(stack.shape) / block.size
     shown = f"about {expected:.3g} s" if expected >= 1 else "less than a second"
     return f"{shown} with {method.name} (one core here: {block.size / seconds / 1e6:.3g} Mvoxel/s)"
-
-
-def method_table() -> str:
-    """Return the table of methods."""
-    rows: list[tuple[str, ...]] = [("name", "family", "halo", "pixels", "runs on", "what it does")]
-    for name, entry in METHODS.items():
-        method = make_method(name)
-        rows.append(
-            (
-                name,
-                method.family,
-                f"{method.halo} px",
-                method.pixels,
-                entry.runs_on + (f" ({entry.needs})" if entry.needs else ""),
-                entry.summary,
-            )
-        )
-    return f"{_table(rows)}\n\n{_table(_networks())}"
-
-
-def _networks() -> list[tuple[str, ...]]:
-    """Return a row for each network: scores, source, where its model card lies."""
-    from zfuse.engines import MODELS, card, card_path
-
-    rows: list[tuple[str, ...]] = [("network", "MFI-WHU 71 to 80", "source", "model card")]
-    for name, model in MODELS.items():
-        if name not in METHODS:
-            continue
-        try:
-            scores = card(name).scores
-            ssim, psnr = (scores.get(f"mfi_whu_71_80_{kind}") for kind in ("ssim", "psnr"))
-            known = f"SSIM {ssim:.4f}, {psnr:.1f} dB" if ssim and psnr else "no scores"
-        except ZfuseError:
-            known = "no weights"
-        rows.append((name, known, model.source, str(card_path(name))))
-    return rows
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

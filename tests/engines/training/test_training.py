@@ -17,6 +17,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 from scipy import ndimage
 from skimage.metrics import structural_similarity
+from support.signals import heeding_ctrl_c
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
@@ -804,6 +805,7 @@ def test_train_from_the_command_line(command: Callable[..., Any], tmp_path: Path
     assert longer.stdout.startswith(f"{out / 'best.pt'}: 6 steps in ")
 
 
+@heeding_ctrl_c()
 def test_ctrl_c_leaves_a_checkpoint(
     command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

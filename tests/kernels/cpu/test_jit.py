@@ -97,7 +97,7 @@ def test_a_folder_that_others_can_write_is_not_trusted(
 def test_compiling_is_said_once_and_then_cached(tmp_path: Path) -> None:
     code = (
         "import numpy as np, zfuse\n"
-        "from zfuse.pipeline.cli._console import compiling_notice\n"
+        "from zfuse.pipeline.cli._progress import compiling_notice\n"
         "with compiling_notice():\n"
         "    zfuse.fuse(np.zeros((3, 32, 32), np.uint8))\n"
     )

@@ -16,9 +16,13 @@ import pytest
 import tifffile
 import yaml
 import zarr
+from support.signals import heeding_ctrl_c
 from typer.testing import CliRunner
 
 from zfuse.pipeline.cli._app import app
+from zfuse.pipeline.cli._console import say, say_error, say_table, say_warning
+from zfuse.pipeline.cli._progress import ConsoleProgress
+from zfuse.pipeline.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 PLANES = np.random.default_rng(8).integers(0, 4096, (5, 70, 90)).astype(np.uint16)
 ZFUSE = [sys.executable, "-m", "zfuse"]
-HEAVY = "numpy numba zarr dask tifffile scipy skimage yaozarrs PIL yaml".split()
+HEAVY = "numpy numba zarr dask tifffile scipy skimage yaozarrs PIL yaml matplotlib".split()
 
 
 def zfuse(*arguments: Any) -> Any:
@@ -114,11 +118,76 @@ def test_info(folder: Path, make: Callable[[Path], str], said: list[str]) -> Non
         assert part in done.stdout
 
 
-def test_methods_is_a_table() -> None:
+def test_methods_fit_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
     lines = zfuse("methods").stdout.splitlines()
-    assert lines[0].split()[:3] == ["name", "family", "halo"]
-    first = lines[1 : lines.index("")]  # the networks follow
-    assert {"select", "laplacian"} <= {line.split()[0] for line in first}
+    assert lines[0].split() == "name pixels are what it does".split()
+    assert max(len(line) for line in lines) <= 80
+    column = lines[0].index("what")
+    named = [line for line in lines[1 : lines.index("")] if line[:column].strip()]
+    assert [line.split()[0] for line in named] == list(METHODS)
+    assert all(line[column - 2 : column] == "  " for line in lines[1 : lines.index("")])
+
+
+def test_methods_are_one_line_each_in_a_pipe() -> None:
+    lines = zfuse("methods").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1 : lines.index("")]] == list(METHODS)
+
+
+def test_a_method_shows_its_settings() -> None:
+    said = zfuse("methods", "select").stdout
+    assert "copied" in said
+    assert "\nwindow " in said
+    assert "did you mean 'select'?" in zfuse("methods", "selct").stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "fuse", "info", "methods", "demo", "simulate", "render", "evaluate", "bench", "train",
+     "engines", "engines list"],
+)  # fmt: skip
+def test_h_is_help(command: str) -> None:
+    short, long = (zfuse(*command.split(), option) for option in ("-h", "--help"))
+    assert short.exit_code == 0
+    assert short.stdout == long.stdout
+    assert "Usage: " in short.stdout
+
+
+EVIL = "[red]x[/red] :bug: \x1b[31m\x07\r\u202e"
+SPELT = r"[red]x[/red] :bug: \x1b[31m\x07\r\u202e"
+
+
+@pytest.mark.parametrize("say", [say, say_error, say_warning, lambda x: say_table([("key", x)])])
+def test_names_reach_the_terminal_as_they_are(
+    say: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(EVIL)
+    said = capsys.readouterr()
+    assert (said.out + said.err).rstrip("\n").endswith(SPELT)
+
+
+def test_notes_and_the_bar_show_names_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with ConsoleProgress(EVIL) as progress:
+        progress.note(EVIL)
+        progress.warn(EVIL)
+        assert progress._bar.tasks[0].description == SPELT
+    assert capsys.readouterr().err.splitlines() == [SPELT, f"warning: {SPELT}"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names on Windows")
+def test_control_characters_of_names_are_spelt_out(folder: Path) -> None:
+    name = "[red]\x1b[31mx\n.tif"
+    (folder / "in.tif").rename(folder / name)
+    lines = zfuse("info", name).stdout.splitlines()
+    assert lines[0] == r"image       [red]\x1b[31mx"
+    assert lines[1].startswith("axes ")
+    for done in (zfuse("fuse", name, "out.tif"), zfuse("fuse", name, "out.tif")):
+        assert "\x1b" not in done.stdout + done.stderr
+    assert len(zfuse("fuse", name + "f", "new.tif").stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -274,6 +343,7 @@ def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="a process on Windows cannot be sent Ctrl-C alone")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("times", [1, 2])
+@heeding_ctrl_c()
 def test_ctrl_c_is_one_line_and_leaves_nothing(folder: Path, name: str, times: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 4096, (6, 2048, 2048)).astype(np.uint16)
     zarr.create_array(folder / "big.zarr", data=pixels, chunks=(1, 1024, 1024))

@@ -22,7 +22,6 @@ from zfuse.pipeline._fold import OrderedFold
 from zfuse.pipeline._plan import plan_tiles
 from zfuse.pipeline._run import make_job
 from zfuse.pipeline.cli._app import app
-from zfuse.pipeline.cli._info import method_table
 from zfuse.pipeline.core._region import Region
 from zfuse.pipeline.core._sample import Sample
 from zfuse.pipeline.core._signal import Signal
@@ -604,19 +603,16 @@ def test_the_command_line_fuses_and_records_what_was_done(name: str, tmp_path: P
     assert record["depth"] == ("of the method" if knows else "of a focus measure")
     said = f"method {name} decides no depth: the maps are a focus measure's"
     assert (said in " ".join((done.stdout + done.stderr).split())) == (not knows)
-    assert name in method_table()
 
 
-def test_the_table_of_methods_has_scores_sources_and_model_cards() -> None:
-    lines = method_table().split("\n\n")[1].splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(NETWORKS)
-    for line in lines[1:]:
-        name = line.split()[0]
-        scores = engines.card(name).scores
-        assert f"SSIM {scores['mfi_whu_71_80_ssim']:.4f}" in line
-        assert f"{scores['mfi_whu_71_80_psnr']:.1f} dB" in line
-        assert engines.MODELS[name].source in line
-        assert line.endswith(f"{name}.json")
+@every_network
+def test_a_network_shows_its_scores_source_and_model_card(name: str) -> None:
+    said = run_cli("methods", name).stdout
+    scores = engines.card(name).scores
+    assert f"SSIM {scores['mfi_whu_71_80_ssim']:.4f}" in said
+    assert f"{scores['mfi_whu_71_80_psnr']:.1f} dB" in said
+    assert engines.MODELS[name].source in said
+    assert f"{name}.json" in said
 
 
 @every_network

@@ -1,0 +1,145 @@
+"""The command `zfuse fuse`: options and a file of settings, joined to one config, and its run.
+
+Duty: which setting wins. Must not know: what a setting does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.cli._console import say
+
+__all__ = ["fuse"]
+
+
+def fuse(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="OME-Zarr, TIFF, or a folder of plane images.")
+    ],
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="Ends in .ome.zarr, .ome.tif, .tif or .png.")
+    ],
+    method: Annotated[
+        str | None, typer.Option(help="Fusion method; see `zfuse methods` (default: adaptive).")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the method; repeatable."),
+    ] = None,
+    quantitative: Annotated[
+        bool,
+        typer.Option("--quantitative", help="Only copy or average pixels, never sharpen them."),
+    ] = False,
+    channel: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_INDEX", help="Channel that decides depth for all."),
+    ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODE", help="Undo drift: none (default), translation, similarity (also scale)."
+        ),
+    ] = None,
+    z_step: Annotated[
+        float | None, typer.Option(metavar="UM", help="µm between planes, if not in the file.")
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(metavar="UM", help="µm a pixel, if not in the file.")
+    ] = None,
+    series: Annotated[
+        int | None, typer.Option(help="Which image of a collection, from 0 (default: all).")
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(metavar="PX", help="Edge of a tile (default: by --memory).")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="For the whole process (default: 680MB; two passes 1GB; networks 2GB).",
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads (default: all cores).")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of these settings; options win over it.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that exists.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Read missing chunks as their fill value.")
+    ] = False,
+) -> None:
+    """Fuse a focal stack into one image with depth and confidence maps."""
+    from zfuse.pipeline._config import load_settings, make_config
+    from zfuse.pipeline.methods import DEFAULT_METHOD
+
+    values: dict[str, Any] = load_settings(config) if config is not None else {}
+    given = {
+        "input": source,
+        "output": output,
+        "channel": channel,
+        "align": align,
+        "z_step": z_step,
+        "pixel_size": pixel_size,
+        "series": series,
+        "tile": tile,
+        "memory": memory,
+        "workers": workers,
+        "overwrite": overwrite or None,
+        "allow_missing": allow_missing or None,
+    }
+    values |= {key: value for key, value in given.items() if value is not None}
+    if method is not None or setting:
+        values["method"] = _method_values(
+            values.get("method", DEFAULT_METHOD), method, setting or []
+        )
+    if quantitative:
+        values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
+    settings = make_config(values, f"config {config}" if config is not None else "settings")
+
+    from zfuse.pipeline._run import run
+    from zfuse.pipeline.cli._progress import ConsoleProgress, compiling_notice
+
+    with compiling_notice(), ConsoleProgress(Path(output).name) as progress:
+        summary = run(settings, progress)
+    say(summary)
+
+
+def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:
+    """Ask a method to leave intensities as they are, or refuse."""
+    from zfuse.pipeline.methods import make_method
+
+    method = make_method(configured)
+    if method.keeps_intensities is not None:
+        return method.model_dump() | method.keeps_intensities
+    raise ZfuseError(
+        f"method {method.name!r} blends bands, which changes intensities; with --quantitative use "
+        "adaptive, select or umis"
+    )
+
+
+def _method_values(
+    configured: str | dict[str, Any], method: str | None, setting: list[str]
+) -> dict[str, Any]:
+    """Join a method from a config file with --method and --set."""
+    import yaml
+
+    values = {"name": configured} if isinstance(configured, str) else dict(configured)
+    if method is not None and method != values.get("name"):
+        values = {"name": method}
+    for pair in setting:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ZfuseError(f"--set {pair!r}: write KEY=VALUE, e.g. --set window=13")
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ZfuseError(
+                f"--set {pair!r}: the value is no number, word or list; quote it if it is a text"
+            ) from error
+    return values
