@@ -50,7 +50,7 @@ def fold_tile(
     reader, t
         Pixels and time point.
     tile
-        The tile, its window includes the halo.
+        The tile; what is shown of it includes the halo.
     plan
         Blocks and strips.
     method, calibration
@@ -73,7 +73,7 @@ def fold_tile(
     started = [
         pool.submit(method.start, strip, channels, reader.dtype, calibration) for strip in strips
     ]
-    rows, columns = tile.window
+    rows, columns = tile.shown
     shape = (plan.block, channels, rows.stop - rows.start, columns.stop - columns.start)
     buffers = [np.empty(shape, reader.dtype) for _ in range(2)]
     kept: list[NDArray[Any]] = []  # a stack of one block is read once for all passes

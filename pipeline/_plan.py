@@ -4,7 +4,7 @@ Duty: arithmetic only. A **tile** is the unit of a task, of writing (one shard) 
 takes its planes in blocks, and folds them in **strips** of rows, one a thread. Strips share the
 block's buffer, so within a tile nothing is decoded twice; only the halo round a tile is. Hence the
 default: the largest tile that the memory allows. See docs/design/0002-tiles-and-strips.md. Must not
-know: files, threads, methods (only their halo, alignment and memory need).
+know: files, threads, methods (only their halo, grid step and memory need).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TilePlan:
         (Y, X) of the image.
     tile
         Edge of a tile in pixels, and of the shard it is written to.
-    halo, align
+    halo, grid_step
         Of the method.
     block
         Planes read and folded together.
@@ -69,14 +69,14 @@ class TilePlan:
     image: tuple[int, int]
     tile: int
     halo: int
-    align: int
+    grid_step: int
     block: int
     strips: int
     in_flight: int
     workers: int
 
     def tiles(self) -> Iterator[Region]:
-        """Yield every tile with its window, row by row."""
+        """Yield every tile and what it is shown, row by row."""
         height, width = self.image
         for y in range(0, height, self.tile):
             for x in range(0, width, self.tile):
@@ -87,11 +87,11 @@ class TilePlan:
                 yield Region(self.image, core, Region.grown(core, self.halo, self.image))
 
     def cut(self, tile: Region) -> list[Region]:
-        """Cut a tile into strips of rows that share its window."""
+        """Cut a tile into strips of rows that are shown the same."""
         rows, columns = tile.core
-        step = ceil((rows.stop - rows.start) / self.strips / self.align) * self.align
+        step = ceil((rows.stop - rows.start) / self.strips / self.grid_step) * self.grid_step
         return [
-            Region(self.image, (slice(y, min(y + step, rows.stop)), columns), tile.window)
+            Region(self.image, (slice(y, min(y + step, rows.stop)), columns), tile.shown)
             for y in range(rows.start, rows.stop, step)
         ]
 
@@ -112,7 +112,7 @@ def plan_tiles(
     stack
         What is fused.
     method
-        How: its halo, alignment and bytes a pixel count.
+        How: its halo, grid step and bytes a pixel count.
     memory
         Bytes for the whole process; None: `DEFAULT_MEMORY` or `NETWORK_MEMORY`.
     workers
@@ -130,7 +130,7 @@ def plan_tiles(
     times, channels, planes, height, width = stack.shape
     itemsize = stack.dtype.itemsize
     chunk_z, chunk_rows, chunk_columns = stack.reader.chunk
-    unit = max(_UNIT, method.align)
+    unit = max(_UNIT, method.grid_step)
     if tile is not None and (tile < unit or tile % unit):
         raise ZfuseError(
             f"tile of {tile} px: it must be a multiple of {unit} for method {method.name!r}, e.g. "
@@ -160,7 +160,14 @@ def plan_tiles(
             if in_flight * bytes_a_tile <= budget or (edge == edges[-1] and bytes_a_tile <= budget):
                 flying = min(in_flight, max(1, int(budget // bytes_a_tile)))
                 return TilePlan(
-                    (height, width), edge, method.halo, method.align, block, strips, flying, workers
+                    (height, width),
+                    edge,
+                    method.halo,
+                    method.grid_step,
+                    block,
+                    strips,
+                    flying,
+                    workers,
                 )
     needed = process + share * (
         _need(method, edges[-1], strips, stack)
@@ -177,10 +184,10 @@ def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
     """Bytes of a tile's states; strips of an aligned method (a pyramid) overlap by the halo."""
     _, channels, _, height, width = stack.shape
     h, w = min(edge, height), min(edge, width)
-    if method.own_threads:  # one strip; its window ends where the image does
-        h, w = (min(edge + 2 * method.halo, n + method.align) for n in (height, width))
+    if method.own_threads:  # one strip; what it is shown ends where the image does
+        h, w = (min(edge + 2 * method.halo, n + method.grid_step) for n in (height, width))
         return h * w * method.state_bytes(channels, stack.dtype.itemsize)
-    overlap = strips * 2 * method.halo if method.align > 1 else 0
+    overlap = strips * 2 * method.halo if method.grid_step > 1 else 0
     return (
         (h + overlap) * (w + 2 * method.halo) * method.state_bytes(channels, stack.dtype.itemsize)
     )

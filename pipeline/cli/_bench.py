@@ -177,7 +177,7 @@ def _read(job: Job) -> None:
     reader, planes = job.stack.reader, job.stack.shape[2]
     buffer: np.ndarray[Any, Any] | None = None
     for tile in job.plan.tiles():
-        rows, columns = tile.window
+        rows, columns = tile.shown
         shape = (job.plan.block, 1, rows.stop - rows.start, columns.stop - columns.start)
         if buffer is None or buffer.shape != shape:
             buffer = np.empty(shape, job.stack.dtype)
@@ -199,7 +199,7 @@ def _folder(job: Job) -> Callable[[], None]:
     )
     calibration = job.method.calibrate(Sample(job.stack))
     whole = Region.whole(edge, edge)
-    strips = job.plan.cut(Region((edge, edge), whole.core, whole.window))
+    strips = job.plan.cut(Region((edge, edge), whole.core, whole.shown))
     rounds = max(1, round(planes * height * width / (len(block) * edge * edge)))
 
     def fold() -> None:

@@ -84,7 +84,7 @@ def _expected_time(stack: Stack) -> str:
         # The first round warms caches and, once on a machine, compiles.
         for _ in range(2):
             begun = time.perf_counter()
-            block = stack.reader.read(0, slice(0, n), *region.window)
+            block = stack.reader.read(0, slice(0, n), *region.shown)
             method.add(state, block, 0)
             seconds = time.perf_counter() - begun
     except ZfuseError as error:  # a damaged file: what it says of itself is shown all the same

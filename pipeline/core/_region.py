@@ -12,7 +12,7 @@ __all__ = ["Region", "within"]
 
 @dataclass(frozen=True)
 class Region:
-    """A core and the window of planes round it, both in pixels of the whole image.
+    """A core, and what is shown of the planes: the core and a margin, both in pixels of the whole image.
 
     Attributes
     ----------
@@ -20,14 +20,14 @@ class Region:
         (Y, X) of the whole image.
     core
         (y, x) slices: the pixels that `finish` returns.
-    window
+    shown
         (y, x) slices: the pixels that `add` is shown, the core and at least the method's halo round
-        it, clipped at the image's edge. Several cores may share one window.
+        it, clipped at the image's edge. Several cores may be shown the same.
     """
 
     image: tuple[int, int]
     core: tuple[slice, slice]
-    window: tuple[slice, slice]
+    shown: tuple[slice, slice]
 
     @classmethod
     def whole(cls, height: int, width: int) -> Region:
@@ -43,8 +43,8 @@ class Region:
 
     @property
     def offset(self) -> tuple[int, int]:
-        """Where the core begins inside the window."""
-        y, x = within(self.core, self.window)
+        """Where the core begins in what is shown."""
+        y, x = within(self.core, self.shown)
         return y.start, x.start
 
     @staticmethod
@@ -57,8 +57,8 @@ class Region:
         return y, x
 
     def padded(self, halo: int) -> tuple[slice, slice]:
-        """Return the core grown by `halo`, clipped at the image's edge, relative to the window."""
-        return within(self.grown(self.core, halo, self.image), self.window)
+        """Return the core grown by `halo`, clipped at the image's edge, in what is shown."""
+        return within(self.grown(self.core, halo, self.image), self.shown)
 
 
 def within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:

@@ -95,7 +95,7 @@ class Adaptive(Method):
     )
 
     @property
-    def align(self) -> int:
+    def grid_step(self) -> int:
         """A pixel of the coarsest level."""
         return 1 << _LEVELS
 
@@ -176,14 +176,14 @@ class _Decision:
         blend = self.calibration.blend
         invalid: list[Plane | None] = [None] * len(planes)
         if blend.signal.native:  # no float in between: half the time of a pass went there
-            y, x = self.floats.window
+            y, x = self.floats.cut
             signal = planes[:, 0, y, x].astype(np.int32)  # ours to change, and one kernel for all
         else:
             signal = np.empty((len(planes), *self.floats.shape), np.int32)
             for i, plane in enumerate(planes):
                 values, invalid[i] = self.floats.of(plane)
                 signal[i] = _to_signal(mix(values, blend.weights), blend, self.calibration.steps)
-        mirror_frame(signal, self.wide.image, self.wide.window)
+        mirror_frame(signal, self.wide.image, self.wide.shown)
         return signal, invalid
 
 
@@ -233,7 +233,7 @@ class _PicturePass:
         """Fold a block of planes."""
         signal, _ = self._decision.signal(planes)
         self._centroid.add(signal, z)
-        cut = within(self._decision.wide.core, self._decision.wide.window)
+        cut = within(self._decision.wide.core, self._decision.wide.shown)
         for i, plane in enumerate(planes):
             values, invalid = self._decision.floats.of(plane)
             if invalid is not None:
@@ -248,7 +248,7 @@ class _PicturePass:
         """
         region, wide, floats = self._decision.region, self._decision.wide, self._decision.floats
         image = np.zeros((len(self._calibration.noise), *floats.shape), np.float32)
-        image[:, *within(wide.core, wide.window)] = self._picture.image()
+        image[:, *within(wide.core, wide.shown)] = self._picture.image()
         core = within(region.core, wide.core)
         depth = self._centroid.refined(self._found.fine_is_sure)
         clean = np.empty_like(depth)

@@ -57,7 +57,7 @@ class Gaussian(BlendingMethod):
     )
 
     @property
-    def align(self) -> int:
+    def grid_step(self) -> int:
         """A pixel of the coarsest level."""
         return max(1 << self.levels, FILL_ALIGN)
 
@@ -70,7 +70,7 @@ class Gaussian(BlendingMethod):
         """
         s = 1 << self.levels
         reach = max(4 * s + _ACTIVITY_REACH + FILL_REACH, DEPTH_REACH)
-        return -(-reach // self.align) * self.align
+        return -(-reach // self.grid_step) * self.grid_step
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Count sums and weights of all levels, scratch of one plane, peak, result."""

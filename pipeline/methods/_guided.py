@@ -69,7 +69,7 @@ class Guided(BlendingMethod):
     )
 
     @property
-    def align(self) -> int:
+    def grid_step(self) -> int:
         """A pixel of the base."""
         return int(2**_LEVELS)
 
@@ -80,7 +80,7 @@ class Guided(BlendingMethod):
         With s = 2^levels: filling holes, the detail (2(s - 1) down, s up), its activity, down
         again, two windows of the guided filter on the base, and s to rebuild.
         """
-        s = self.align
+        s = self.grid_step
         detail = FILL_REACH + 2 * (s - 1) + s + _ACTIVITY_REACH
         base = 2 * (s - 1) + 2 * _BASE_RADIUS * s + s
         reach = max(detail + base, detail + 2 * self.radius + s, DEPTH_REACH)

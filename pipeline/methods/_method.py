@@ -90,7 +90,7 @@ class Method(BaseModel, ABC):
         return "copied" if self.copies_pixels else "blended"
 
     @property
-    def align(self) -> int:
+    def grid_step(self) -> int:
         """Cores begin at multiples of this (the coarsest pyramid pixel)."""
         return 1
 
@@ -114,7 +114,7 @@ class Method(BaseModel, ABC):
         """
 
     def add(self, state: Any, planes: NDArray[Any], z: int) -> None:
-        """Take a block of planes (n, C, Y, X), C-contiguous, cut to the region's window.
+        """Take a block of planes (n, C, Y, X), C-contiguous, cut to what the region is shown.
 
         Blocks come in ascending z without gaps; `z` is the index of the first plane.
         """

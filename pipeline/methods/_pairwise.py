@@ -132,7 +132,7 @@ class _State:
         self.peak: FocusPeak = depth_peak(region, blend.signal, dtype)
         self._limits, self._rgb = calibration.limits, calibration.rgb
         self._tree, self._clamp = method.order == "tree", method.clamp
-        self._floats = FloatPlanes(region, method.halo, dtype, blend.fill, 0, method.align)
+        self._floats = FloatPlanes(region, method.halo, dtype, blend.fill, 0, method.grid_step)
         self._graph: Graph = method.open()
         self._waiting: list[_Image] = []
 

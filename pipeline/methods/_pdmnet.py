@@ -109,7 +109,7 @@ class PdmNet(NetworkMethod):
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration
     ) -> _SurveyPass | _OnePlane:
         """Open the graph; the network's own state is allocated by its first plane."""
-        floats = FloatPlanes(region, self.halo, dtype, calibration.blend.fill, 0, self.align)
+        floats = FloatPlanes(region, self.halo, dtype, calibration.blend.fill, 0, self.grid_step)
         if calibration.planes == 1:
             return _OnePlane(floats, channels)
         height, width = floats.shape

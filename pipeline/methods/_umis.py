@@ -154,7 +154,7 @@ class Umis(NetworkMethod):
         planes = sample.stack.shape[2]
         chosen = np.unique(np.linspace(0, planes - 1, min(planes, _SAMPLED)).round().astype(int))
         floats = [
-            FloatPlanes(Region.whole(*c.shape[2:]), 1, c.dtype, blend.fill, 0, self.align)
+            FloatPlanes(Region.whole(*c.shape[2:]), 1, c.dtype, blend.fill, 0, self.grid_step)
             for c in sample.columns
         ]
         patches = [
@@ -199,7 +199,7 @@ class _SharpnessPass:
         self._radius = method.vote_radius(region.image, calibration.planes)
         self._graph, self._batch = method.open(), method.batch
         self._floats = FloatPlanes(
-            region, method.halo, dtype, calibration.blend.fill, 0, method.align
+            region, method.halo, dtype, calibration.blend.fill, 0, method.grid_step
         )
         self._inside = np.ix_(*_inside(self._floats, region))
         self._near = Region.grown(region.core, softness(method.feather), region.image)
@@ -220,7 +220,7 @@ class _SharpnessPass:
             self._add_batch(planes[i : i + self._batch], z + i)
 
     def _add_batch(self, planes: NDArray[Any], z: int) -> None:
-        height, width = (s.stop - s.start for s in self._wide.window)
+        height, width = (s.stop - s.start for s in self._wide.shown)
         signal = np.empty((len(planes), 1, *self._floats.shape), np.float32)
         all_invalid = []
         for pixels, target in zip(planes, signal, strict=True):
@@ -234,7 +234,7 @@ class _SharpnessPass:
         for plane, invalid in zip(steps, all_invalid, strict=True):
             if invalid is not None:
                 plane[invalid[:height, :width] > 0] = INVALID
-                self._invalid |= invalid[within(self._wide.core, self._wide.window)] > 0
+                self._invalid |= invalid[within(self._wide.core, self._wide.shown)] > 0
         nothing = np.empty((len(planes), 0, height, width), np.uint8)
         self._peak.add_signal(steps, np.array([i is not None for i in all_invalid]), nothing, z)
 
@@ -253,7 +253,7 @@ class _SharpnessPass:
         overruled = voted != own[core]
         np.copyto(depth, voted, where=overruled)
         confidence[overruled | (confidence < _ROUNDING)] = 0
-        shown = within(self._region.core, self._region.window)
+        shown = within(self._region.core, self._region.shown)
         return _PicturePass(shown, Patchwork(index, inside, *self._made), depth, confidence)
 
 

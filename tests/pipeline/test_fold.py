@@ -74,12 +74,12 @@ def test_any_tile_strip_and_block_gives_the_same_bits(
 ) -> None:
     method = make_method(name)
     _, _, planes, height, width = stack.shape
-    unit = max(64, method.align)
+    unit = max(64, method.grid_step)
     plan = TilePlan(
         (height, width),
         tile=unit * data.draw(st.integers(1, 3)),
         halo=method.halo,
-        align=method.align,
+        grid_step=method.grid_step,
         block=data.draw(st.integers(1, planes)),
         strips=data.draw(st.integers(1, 4)),
         in_flight=1,
@@ -105,7 +105,7 @@ def test_small_tiles_of_a_large_image_give_the_same_bits(name: str) -> None:
     """Larger than any halo, in floats, so that the last bit shows."""
     rng = np.random.default_rng(0)
     pixels = rng.poisson(50 + 900 * rng.random((5, 620, 540)) ** 8).astype(np.float32)
-    tile = max(64, make_method(name).align)
+    tile = max(64, make_method(name).grid_step)
     assert_same(zfuse.fuse(pixels, name, tile=tile), zfuse.fuse(pixels, name, workers=1))
 
 
@@ -134,7 +134,7 @@ def test_any_order_of_arrival_gives_the_same_bits(
 @few
 @given(stack=stacks(), workers=st.integers(1, 4), tiles=st.sampled_from([None, 1, 2]))
 def test_dask_equals_direct(name: str, stack: Stack, workers: int, tiles: int | None) -> None:
-    tile = None if tiles is None else tiles * max(64, make_method(name).align)
+    tile = None if tiles is None else tiles * max(64, make_method(name).grid_step)
     fused = zfuse.fuse(stack, name, workers=workers, tile=tile)
     truth = direct(name, stack)
     assert_same(fused, truth)
@@ -148,7 +148,7 @@ def test_dask_and_zarr_arrays_are_fused_as_they_are(name: str) -> None:
     truth = zfuse.fuse(pixels, name)
     lazy = da.from_array(pixels, chunks=(2, 50, 64))
     assert truth.image.shape == (90, 130)
-    assert_same(zfuse.fuse(lazy, name, tile=64 * (make_method(name).align // 64 or 1)), truth)
+    assert_same(zfuse.fuse(lazy, name, tile=64 * (make_method(name).grid_step // 64 or 1)), truth)
 
 
 def ordered(limit: int = 3) -> OrderedFold:

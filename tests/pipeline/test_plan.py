@@ -66,17 +66,17 @@ def test_tiles_and_strips_cover_the_image_once(
     name: str, height: int, width: int, units: int, strips: int
 ) -> None:
     method = make_method(name)
-    tile = units * max(64, method.align)
-    plan = TilePlan((height, width), tile, method.halo, method.align, 1, strips, 1, 1)
+    tile = units * max(64, method.grid_step)
+    plan = TilePlan((height, width), tile, method.halo, method.grid_step, 1, strips, 1, 1)
     tiles = list(plan.tiles())
     cut = [strip for each in tiles for strip in plan.cut(each)]
     covered((height, width), tiles)
     covered((height, width), cut)
     for region in cut:
-        for core, window, length in zip(region.core, region.window, (height, width), strict=True):
-            assert core.start % method.align == 0
-            assert window.start <= max(0, core.start - method.halo)
-            assert window.stop >= min(length, core.stop + method.halo)
+        for core, shown, length in zip(region.core, region.shown, (height, width), strict=True):
+            assert core.start % method.grid_step == 0
+            assert shown.start <= max(0, core.start - method.halo)
+            assert shown.stop >= min(length, core.stop + method.halo)
 
 
 @every_method

@@ -133,7 +133,7 @@ VARIATIONS: list[dict[str, Any]] = [
 def test_memory_tiles_and_workers_do_not_change_a_bit(
     tmp_path: Path, source: Path, name: str
 ) -> None:
-    unit = max(64, make_method(name).align)
+    unit = max(64, make_method(name).grid_step)
     fuse_to(source, tmp_path / "a.ome.zarr", method=name)
     truth = read_zarr(tmp_path / "a.ome.zarr")
     for settings in [*VARIATIONS, {"tile": unit}]:

@@ -84,7 +84,7 @@ class BandMethod(BlendingMethod):
         """Return the transform."""
 
     @property
-    def align(self) -> int:
+    def grid_step(self) -> int:
         """A pixel of the coarsest level."""
         return max(1 << self.levels, FILL_ALIGN)
 
@@ -97,13 +97,13 @@ class BandMethod(BlendingMethod):
         """
         s = 1 << self.levels
         reach = self.transform().reach * (s - 1) + s + FILL_REACH
-        reach = max(reach, DEPTH_REACH, self._mirror + self.align)
-        return int(-(-reach // self.align)) * self.align
+        reach = max(reach, DEPTH_REACH, self._mirror + self.grid_step)
+        return int(-(-reach // self.grid_step)) * self.grid_step
 
     @property
     def _mirror(self) -> int:
         mirror = (self.transform().mirror or 0) * ((1 << self.levels) - 1)
-        return -(-mirror // self.align) * self.align
+        return -(-mirror // self.grid_step) * self.grid_step
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Count kept bands and energies, scratch of one plane, peak, result."""
@@ -126,7 +126,7 @@ class BandMethod(BlendingMethod):
     ) -> _State:
         """Allocate bands and peak."""
         mirror = None if self.transform().mirror is None else self._mirror
-        floats = FloatPlanes(region, self.halo, dtype, calibration.fill, mirror, self.align)
+        floats = FloatPlanes(region, self.halo, dtype, calibration.fill, mirror, self.grid_step)
         peak = depth_peak(region, calibration.signal, dtype)
         return _State(self, peak, floats, channels, calibration)
 

@@ -26,7 +26,7 @@ class BlendingState(Protocol):
     peak: FocusPeak
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
-        """Fold one plane (C, Y, X) of the region's window."""
+        """Fold one plane (C, Y, X) of what the region is shown."""
 
     def rebuild(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core in the input's dtype."""

@@ -63,7 +63,7 @@ class DepthSearch:
     Parameters
     ----------
     region
-        Core and window are multiples of 2 (or end at the image's edge); the window is
+        Core and what is shown are multiples of 2 (or end at the image's edge); the latter is
         `SEARCH_REACH` larger than the core.
     signal
         How the decision signal came about.
@@ -76,7 +76,7 @@ class DepthSearch:
         half = Region(
             tuple((n + 1) // 2 for n in region.image),  # type: ignore[arg-type]
             _halved(region.core),
-            _halved(region.window),
+            _halved(region.shown),
         )
         dtype = np.dtype(np.uint8)
         self._fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)

@@ -114,7 +114,7 @@ def mix(bands: Plane, weights: NDArray[np.float32]) -> Plane:
 
 
 class FloatPlanes:
-    """The window of one region as floats, and back.
+    """What one region is shown, as floats, and back.
 
     Parameters
     ----------
@@ -127,13 +127,15 @@ class FloatPlanes:
     fill
         See `Blend`.
     mirror
-        Pixels that are mirrored at the image's own edge, beyond the next multiple of `align`. By
-        default the planes end where the image ends.
-    align
+        Pixels that are mirrored at the image's own edge, beyond the next multiple of `grid_step`.
+        By default the planes end where the image ends.
+    grid_step
         Coarsest pixel of the method.
 
     Attributes
     ----------
+    cut
+        (y, x) slices: where in what is shown the planes lie, without what is mirrored.
     shape
         (Y, X) of the planes.
     core
@@ -147,15 +149,15 @@ class FloatPlanes:
         dtype: np.dtype[Any],
         fill: tuple[float, ...],
         mirror: int | None = None,
-        align: int = 1,
+        grid_step: int = 1,
     ) -> None:
-        self.window: tuple[slice, ...] = region.padded(halo)
-        starts = [s.start + w.start for s, w in zip(self.window, region.window, strict=True)]
-        shape = tuple(s.stop - s.start for s in self.window)
+        self.cut: tuple[slice, ...] = region.padded(halo)
+        starts = [s.start + w.start for s, w in zip(self.cut, region.shown, strict=True)]
+        shape = tuple(s.stop - s.start for s in self.cut)
         self._mirrored: list[tuple[NDArray[np.intp], NDArray[np.intp]]] | None = None
         if mirror is not None:
             axes = [
-                _mirror(core, halo, size, mirror, align)
+                _mirror(core, halo, size, mirror, grid_step)
                 for core, size in zip(region.core, region.image, strict=True)
             ]
             self._mirrored = [
@@ -172,11 +174,11 @@ class FloatPlanes:
         self._seen = np.zeros(self.shape if dtype.kind == "f" else (0, 0), np.bool_)
 
     def of(self, pixels: NDArray[Any]) -> tuple[Plane, Plane | None]:
-        """Return one plane (C, Y, X) of the region's window as a new float array, and its holes.
+        """Return one plane (C, Y, X) of what is shown as a new float array, and its holes.
 
         The holes (Y, X) are 1 where a channel is NaN or infinite, else 0; None when there are none.
         """
-        planes = pixels[:, *self.window].astype(np.float32)
+        planes = pixels[:, *self.cut].astype(np.float32)
         if self._mirrored is not None:
             for axis, outside in enumerate(self._mirrored, 1):
                 planes = _extend(planes, axis, *outside)
@@ -221,14 +223,14 @@ def near(holes: Plane, reach: int) -> NDArray[np.bool_]:
 
 
 def _mirror(
-    core: slice, halo: int, size: int, mirror: int, align: int
+    core: slice, halo: int, size: int, mirror: int, grid_step: int
 ) -> tuple[int, NDArray[np.intp]]:
     """Return where an axis begins and the image's pixel at each of its positions."""
     start, stop = core.start - halo, core.stop + halo
     if start < 0:
         start = -mirror
     if stop > size:
-        stop = -(-size // align) * align + mirror
+        stop = -(-size // grid_step) * grid_step + mirror
     i = np.arange(start, stop) % (2 * size)
     return start, np.minimum(i, 2 * size - 1 - i)
 

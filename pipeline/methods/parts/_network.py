@@ -69,7 +69,7 @@ class NetworkMethod(Method):
         return "copied" if self.copies_pixels else "re-synthesised"
 
     @property
-    def align(self) -> int:
+    def grid_step(self) -> int:
         """What the network's pooling halves again and again, and holes are filled in."""
         return max(int(self._card.multiple), FILL_ALIGN)
 
@@ -80,7 +80,7 @@ class NetworkMethod(Method):
         return engines.card(self.name)
 
     def _aligned(self, reach: float) -> int:
-        return ceil(reach / self.align) * self.align
+        return ceil(reach / self.grid_step) * self.grid_step
 
     def open(self, graph: str | None = None) -> Graph:
         """Open one of the network's graphs, once in a process.

@@ -108,7 +108,7 @@ class FocusPeak:
         self.planes = 0
 
     def add(self, planes: NDArray[Any], z: int) -> None:
-        """Fold planes (n, C, Y, X) of the region's window."""
+        """Fold planes (n, C, Y, X) of what the region is shown."""
         step = _SIGNAL_PLANES if self._smooth or not self._signal.native else len(planes)
         for i in range(0, len(planes), step):
             part = planes[i : i + step]

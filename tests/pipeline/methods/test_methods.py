@@ -239,4 +239,4 @@ def test_the_table_matches_the_classes() -> None:
         assert type(method).__name__ == entry.class_name
         assert method.family in ("selection", "transform", "pairwise")
         assert entry.summary
-        assert method.halo % method.align == 0 or method.align == 1
+        assert method.halo % method.grid_step == 0 or method.grid_step == 1
