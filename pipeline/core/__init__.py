@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TRUTH as TRUTH,
         output_files as output_files,
         output_kind as output_kind,
+        staging_folder as staging_folder,
     )
     from zfuse.pipeline.core._reader import BaseReader as BaseReader, each as each
     from zfuse.pipeline.core._region import Region as Region, within as within
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
         Stack as Stack,
     )
     from zfuse.pipeline.core._staging import (
-        PARTIAL as PARTIAL,
         Staging as Staging,
-        check_stale as check_stale,
+        check_absent as check_absent,
+        check_staging as check_staging,
+        replacing as replacing,
     )
     from zfuse.pipeline.core._validation import nearest as nearest, one_line as one_line
 
@@ -44,13 +46,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_disk": ["check_space", "disk_errors", "existing_parent"],
         "_fused": ["Fused"],
         "_memory": ["release_free_memory"],
-        "_output_names": ["TRUTH", "output_files", "output_kind"],
+        "_output_names": ["TRUTH", "output_files", "output_kind", "staging_folder"],
         "_reader": ["BaseReader", "each"],
         "_region": ["Region", "within"],
         "_sample": ["Sample"],
         "_signal": ["Signal"],
         "_stack": ["Channel", "PlaneReader", "Stack"],
-        "_staging": ["PARTIAL", "Staging", "check_stale"],
+        "_staging": ["Staging", "check_absent", "check_staging", "replacing"],
         "_validation": ["nearest", "one_line"],
     },
 )

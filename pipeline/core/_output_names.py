@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zfuse.errors import ZfuseError
 
-__all__ = ["TRUTH", "output_files", "output_kind"]
+__all__ = ["TRUTH", "output_files", "output_kind", "staging_folder"]
 
 TRUTH = "truth"  # group of a simulated stack that holds what fusing should give
 
@@ -63,3 +63,17 @@ def output_files(output: str | Path) -> list[Path]:
         return [path]
     stem = path.name[: -len(suffix)]
     return [path, *(path.with_name(f"{stem}.{name}.tif") for name in ("depth", "confidence"))]
+
+
+def staging_folder(output: str | Path) -> Path:
+    """Name the folder of what is unfinished: one for all outputs that want the same maps.
+
+    Raises
+    ------
+    ZfuseError
+        The name ends in nothing known.
+    """
+    path = Path(output)
+    suffix = _suffix(path)
+    kept = path.name if _KINDS[suffix] == "ome-zarr" else path.name[: -len(suffix)]
+    return path.with_name(f"{kept}.partial")

@@ -59,7 +59,7 @@ def write_simulated(simulated: Simulated, output: str | Path, *, overwrite: bool
         "truth": TRUTH,
     }
     depth = {"quantity": "depth", "unit": "micrometer", "reference": "first plane"}
-    staging = Staging([path])
+    staging = Staging(path, overwrite=overwrite)
     try:
         with disk_errors(path):
             staging.create()

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import PARTIAL, check_stale, existing_parent, output_files, output_kind
+from zfuse.pipeline.core import (
+    check_absent,
+    check_staging,
+    existing_parent,
+    output_files,
+    output_kind,
+    staging_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +53,14 @@ def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = F
             "and copy it there"
         )
     files = output_files(text)
-    partial = files[0].with_name(files[0].name + PARTIAL)
     for source in sources:
-        for path in (*files, partial):
+        for path in (*files, staging_folder(text)):
             _check_apart(path, source)
+    if not overwrite:
+        check_absent(text)
     for path in files:
-        _check_replaceable(path, overwrite)
-    check_stale(partial)
+        _check_replaceable(path)
+    check_staging(text)
     _check_writable(files[0])
 
 
@@ -82,13 +90,9 @@ def _check_apart(output: Path, source: str) -> None:
         )
 
 
-def _check_replaceable(path: Path, overwrite: bool) -> None:
+def _check_replaceable(path: Path) -> None:
     if not os.path.lexists(path):
         return
-    if not overwrite:
-        raise ZfuseError(
-            f"output {path} exists; choose another name, or replace it with --overwrite"
-        )
     if output_kind(path) == "ome-zarr":
         if not path.is_dir() or not any((path / mark).is_file() for mark in _ZARR_MARKS):
             raise ZfuseError(

@@ -91,7 +91,7 @@ def open_output(
         t, c, _, y, x = stack.shape
         n_bytes += t * c * y * x * stack.dtype.itemsize * _SMALLEST_FRACTION[kind]
     check_space(Path(output), int(n_bytes))
-    return Output(Path(output), stacks, tile=tile, provenance=provenance)
+    return Output(Path(output), stacks, tile=tile, provenance=provenance, overwrite=overwrite)
 
 
 def _check_format(kind: str, output: str | Path, stack: Stack) -> None:
@@ -125,13 +125,14 @@ class Output:
         *,
         tile: int,
         provenance: Sequence[Mapping[str, Any]],
+        overwrite: bool,
     ) -> None:
         self.sinks: list[Sink] = []
         self._path = path
         self._stacks = stacks
         self._tile = tile
         self._provenance = provenance
-        self._staging = Staging(output_files(path))
+        self._staging = Staging(path, overwrite=overwrite)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:

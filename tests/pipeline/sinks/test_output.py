@@ -19,9 +19,7 @@ import tifffile
 import zarr
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import _disk, _staging
-from zfuse.pipeline.core._fused import Fused
-from zfuse.pipeline.core._stack import Channel, Stack
+from zfuse.pipeline.core import Channel, Fused, Stack, _disk, _staging, staging_folder
 from zfuse.pipeline.sinks import _ome_zarr, _shards, check_output, open_output
 
 NAMES = ["out.ome.zarr", "out.zarr", "out.tif", "out.ome.tif", "out.btf", "out.png"]
@@ -93,7 +91,7 @@ def test_nothing_is_visible_before_it_is_complete(tmp_path: Path, name: str) -> 
         for y in (0, 64):
             for x in (0, 64):
                 output.sinks[0].write(0, y, x, tile_of(stack, y, x, 1))
-        assert listing(path.parent) == [f"{name}.partial"]
+        assert listing(path.parent) == [staging_folder(path).name]
     assert value_of(path) == 1
     assert not any("partial" in entry for entry in listing(path.parent))
 
@@ -226,28 +224,6 @@ def test_a_swap_that_fails_is_rolled_back(
     monkeypatch.undo()
     assert listing(tmp_path) == before
     assert value_of(path) == (1 if fails_at <= n_moves else 2)
-
-
-def test_a_killed_run_is_cleared_and_its_half_done_swap_undone(tmp_path: Path) -> None:
-    path = tmp_path / "out.ome.zarr"
-    write_all(path, 1)
-    stale = tmp_path / "out.ome.zarr.partial"
-    stale.mkdir()
-    (stale / ".zfuse-partial").touch()
-    (stale / "out.ome.zarr").mkdir()
-    os.replace(path, stale / "replaced.out.ome.zarr")  # killed between the two moves of the swap
-    with pytest.raises(KeyboardInterrupt):
-        write_one_and_raise(path)
-    assert listing(tmp_path) == ["out.ome.zarr"]
-    assert value_of(path) == 1
-
-
-def test_a_partial_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "out.tif.partial").mkdir()
-    (tmp_path / "out.tif.partial" / "thesis.docx").touch()
-    with pytest.raises(ZfuseError, match="not left by zfuse"):
-        write_all(tmp_path / "out.tif")
-    assert listing(tmp_path / "out.tif.partial") == ["thesis.docx"]
 
 
 REFUSED_NAMES = {
