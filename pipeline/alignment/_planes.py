@@ -51,7 +51,7 @@ def reduced_planes(stack: Stack, channel: int | None, t: int) -> Iterator[NDArra
         for y in range(0, height, rows):
             for x in range(0, width, columns):
                 cut = slice(y, min(y + rows, height)), slice(x, min(x + columns, width))
-                values, invalid = signal.of(stack.reader.read(t, slice(z, z + 1), *cut))
+                values, invalid = signal.mixed(stack.reader.read(t, slice(z, z + 1), *cut))
                 part = values[0].astype(np.float32)
                 if invalid[0]:
                     finite = values[0] != INVALID

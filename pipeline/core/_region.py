@@ -12,7 +12,7 @@ __all__ = ["Region", "within"]
 
 @dataclass(frozen=True)
 class Region:
-    """A core, and what is shown of the planes: the core and a margin, both in pixels of the whole image.
+    """A core, and what is shown of the planes round it, both in pixels of the whole image.
 
     Attributes
     ----------

@@ -56,7 +56,7 @@ class Signal:
             native=False, weights=tuple((weights * scale).tolist()), offset=float(-low * scale)
         )
 
-    def of(self, planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def mixed(self, planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the signal (n, Y, X) of planes (n, C, Y, X), and which planes hold NaN or inf."""
         n, _, height, width = planes.shape
         invalid = np.zeros(n, np.bool_)

@@ -119,7 +119,7 @@ class Adaptive(Method):
         for column in sample.columns:
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
-            decided = np.stack([mix(floats.of(p)[0], blend.weights) for p in column])
+            decided = np.stack([mix(floats.to_float(p)[0], blend.weights) for p in column])
             search = DepthSearch(whole, blend.signal, steps)
             search.add(_to_signal(decided, blend, steps), 0)
             stacks.append(decided)
@@ -181,7 +181,7 @@ class _Decision:
         else:
             signal = np.empty((len(planes), *self.floats.shape), np.int32)
             for i, plane in enumerate(planes):
-                values, invalid[i] = self.floats.of(plane)
+                values, invalid[i] = self.floats.to_float(plane)
                 signal[i] = _to_signal(mix(values, blend.weights), blend, self.calibration.steps)
         mirror_frame(signal, self.wide.image, self.wide.shown)
         return signal, invalid
@@ -235,7 +235,7 @@ class _PicturePass:
         self._centroid.add(signal, z)
         cut = within(self._decision.wide.core, self._decision.wide.shown)
         for i, plane in enumerate(planes):
-            values, invalid = self._decision.floats.of(plane)
+            values, invalid = self._decision.floats.to_float(plane)
             if invalid is not None:
                 invalid = np.ascontiguousarray(invalid[cut])
             self._picture.add(np.ascontiguousarray(values[:, *cut]), invalid, z + i)

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import analyse_plane, synthesise_plane
-from zfuse.pipeline.methods.parts import BandMethod, Transform, dual_tree
+from zfuse.pipeline.methods.parts import BandMethod, BandTransform, dual_tree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +40,12 @@ class ComplexWavelet(BandMethod):
     name: Literal["complex-wavelet"] = "complex-wavelet"
     levels: int = Field(3, ge=1, le=7, description="levels; each doubles the scale")
 
-    def transform(self) -> Transform:
+    def transform(self) -> BandTransform:
         """Return the transform."""
         return _DualTree()
 
 
-class _DualTree(Transform):
+class _DualTree(BandTransform):
     """Four wavelet transforms side by side: twelve real bands a level, half as fine as it."""
 
     trees = len(_TREES)

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from zfuse.kernels import ACTIVITY_GAIN, add_expanded, log_activity, reduce_plane
-from zfuse.pipeline.methods._laplacian import LaplacianTransform
+from zfuse.kernels import ACTIVITY_GAIN, log_activity
 from zfuse.pipeline.methods.parts import (
     DEPTH_REACH,
     FILL_ALIGN,
@@ -27,12 +26,18 @@ from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
     Blend,
     BlendingMethod,
+    BlendingState,
     FloatPlanes,
     WeightedMean,
     depth_peak,
+    expanded,
+    join_band,
+    level_shapes,
     mix,
     near,
+    reduced,
     signal_bytes,
+    split_band,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +68,7 @@ class Gaussian(BlendingMethod):
 
     @property
     def halo(self) -> int:
-        """Reach of the weights and bands, of filled holes, and of the depth's window where wider.
+        """Reach of the weights and bands, of filled pixels, and of the depth's window where wider.
 
         With s = 2^levels: a coarsest pixel and its weight see 2(s - 1), rebuilding adds 2(s - 1);
         one level finer the weight is smoothed by s more, but rebuilding adds s less.
@@ -89,7 +94,7 @@ class Gaussian(BlendingMethod):
         return _State(self, region, channels, dtype, calibration)
 
 
-class _State:
+class _State(BlendingState):
     """Weighted sums of every level of one region, halo included."""
 
     def __init__(
@@ -100,49 +105,38 @@ class _State:
         dtype: np.dtype[Any],
         blend: Blend,
     ) -> None:
-        self.peak = depth_peak(region, blend.signal, dtype)
+        super().__init__(depth_peak(region, blend.signal, dtype))
         self._weights = blend.weights
         self._floor = ACTIVITY_GAIN * blend.noise**2
         self._strength = np.float32(method.strength)
-        self._pyramid = LaplacianTransform()
         self._floats = FloatPlanes(region, method.halo, dtype, blend.fill)
-        self._means = []
-        shape = self._floats.shape
-        for _ in range(method.levels + 1):
-            self._means.append(WeightedMean(channels, shape))
-            shape = tuple((n + 1) // 2 for n in shape)
+        shapes = level_shapes(self._floats.shape, method.levels)
+        self._means = [WeightedMean(channels, shape) for shape in shapes]
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
         """Fold one plane (C, Y, X)."""
-        planes, holes = self._floats.of(pixels)
+        planes, invalid = self._floats.to_float(pixels)
         decision = mix(planes, self._weights)
         activity = np.empty_like(decision)
         log_activity(decision, self._floor, activity)
-        if holes is not None:
-            activity[near(holes, _ACTIVITY_REACH)] = 0  # a hole's rim is not in focus
-        low = planes[None]
-        for level, mean in enumerate(self._means):
-            coarsest = level == len(self._means) - 1
-            exponent = activity if coarsest else np.zeros_like(activity)
-            if not coarsest:
-                activity = _reduce(activity)
-                add_expanded(exponent, activity, exponent)
+        if invalid is not None:
+            activity[near(invalid, _ACTIVITY_REACH)] = 0  # their rim is not in focus
+        for mean in self._means[:-1]:
+            coarse = reduced(activity)
+            exponent = expanded(coarse, activity.shape)
             exponent *= self._strength
-            bands, low = (low, low) if coarsest else self._pyramid.split(level, low)
-            mean.add(exponent, bands[0], holes)
-            if holes is not None and not coarsest:
-                holes = _reduce(holes)
+            rest = split_band(planes)
+            mean.add(exponent, planes, invalid)
+            planes, activity = rest, coarse
+            invalid = None if invalid is None else reduced(invalid)
+        activity *= self._strength
+        self._means[-1].add(activity, planes, invalid)
 
-    def rebuild(self) -> NDArray[Any]:
+    def image(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core in the input's dtype."""
-        low = self._means.pop().finish()[None]
-        for level in range(len(self._means) - 1, -1, -1):
-            low = self._pyramid.join(level, self._means.pop().finish()[None], low)
-        return self._floats.to_dtype(low[0])
-
-
-def _reduce(plane: Plane) -> Plane:
-    height, width = plane.shape
-    coarse = np.empty(((height + 1) // 2, (width + 1) // 2), np.float32)
-    reduce_plane(plane, coarse)
-    return coarse
+        image = self._means.pop().finish()
+        while self._means:
+            band = self._means.pop().finish()
+            join_band(band, image)
+            image = band
+        return self._floats.to_dtype(image)

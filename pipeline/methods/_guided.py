@@ -22,10 +22,8 @@ from pydantic import Field
 
 from zfuse.kernels import (
     ACTIVITY_GAIN,
-    add_expanded,
     guided_filter,
     log_activity,
-    reduce_plane,
     subtract_expanded,
 )
 from zfuse.pipeline.methods.parts import (
@@ -34,11 +32,16 @@ from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
     Blend,
     BlendingMethod,
+    BlendingState,
     FloatPlanes,
     WeightedMean,
     depth_peak,
+    expanded,
+    join_band,
+    level_shapes,
     mix,
     near,
+    reduced,
     signal_bytes,
 )
 
@@ -77,7 +80,7 @@ class Guided(BlendingMethod):
     def halo(self) -> int:
         """Reach of the base's weights, which is the longest chain.
 
-        With s = 2^levels: filling holes, the detail (2(s - 1) down, s up), its activity, down
+        With s = 2^levels: filling pixels, the detail (2(s - 1) down, s up), its activity, down
         again, two windows of the guided filter on the base, and s to rebuild.
         """
         s = self.grid_step
@@ -103,7 +106,7 @@ class Guided(BlendingMethod):
         return _State(self, region, channels, dtype, calibration)
 
 
-class _State:
+class _State(BlendingState):
     """Weighted sums of one region, halo included."""
 
     def __init__(
@@ -114,45 +117,41 @@ class _State:
         dtype: np.dtype[Any],
         blend: Blend,
     ) -> None:
-        self.peak = depth_peak(region, blend.signal, dtype)
+        super().__init__(depth_peak(region, blend.signal, dtype))
         self._method = method
         self._weights = blend.weights
         self._centre = np.float32(np.dot(blend.weights, np.array(blend.fill, np.float32)))
         self._floor = ACTIVITY_GAIN * blend.noise**2
         self._softness = (method.edge * blend.noise) ** 2
         self._floats = FloatPlanes(region, method.halo, dtype, blend.fill)
-        self._shapes = [self._floats.shape]
-        for _ in range(_LEVELS):
-            self._shapes.append(tuple((n + 1) // 2 for n in self._shapes[-1]))
+        self._shapes = level_shapes(self._floats.shape, _LEVELS)
         self._detail = WeightedMean(channels, self._shapes[0])
         self._base = WeightedMean(channels, self._shapes[-1])
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
         """Fold one plane (C, Y, X)."""
-        planes, holes = self._floats.of(pixels)
-        base = np.empty((len(planes), *self._shapes[-1]), np.float32)
-        for plane, coarse in zip(planes, base, strict=True):
-            coarse[:] = self._reduce(plane)
-            subtract_expanded(plane, self._expand(coarse, 1), plane)
+        planes, invalid = self._floats.to_float(pixels)
+        base = reduced(planes, _LEVELS)
+        for plane, coarse in zip(planes, self._to_half(base), strict=True):
+            subtract_expanded(plane, coarse, plane)
         guide = mix(planes, self._weights)
         activity, exponent = np.empty_like(guide), np.empty_like(guide)
         log_activity(guide, self._floor, activity)
-        if holes is not None:
-            activity[near(holes, _ACTIVITY_REACH)] = 0  # a hole's rim is not in focus
+        if invalid is not None:
+            activity[near(invalid, _ACTIVITY_REACH)] = 0  # their rim is not in focus
         guided_filter(activity, guide, self._method.radius, self._softness, exponent)
-        self._detail.add(self._weight(exponent), planes, holes)
+        self._detail.add(self._weight(exponent), planes, invalid)
 
         guide = mix(base, self._weights) - self._centre
-        activity, exponent = self._reduce(activity), np.empty_like(guide)
+        activity, exponent = reduced(activity, _LEVELS), np.empty_like(guide)
         guided_filter(activity, guide, _BASE_RADIUS, self._softness, exponent)
-        rim = None if holes is None else self._reduce(holes)
+        rim = None if invalid is None else reduced(invalid, _LEVELS)
         self._base.add(self._weight(exponent), base, rim)
 
-    def rebuild(self) -> NDArray[Any]:
+    def image(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core in the input's dtype."""
         image, base = self._detail.finish(), self._base.finish()
-        for plane, coarse in zip(image, base, strict=True):
-            add_expanded(plane, self._expand(coarse, 1), plane)
+        join_band(image, self._to_half(base))
         return self._floats.to_dtype(image)
 
     def _weight(self, activity: Plane) -> Plane:
@@ -161,16 +160,8 @@ class _State:
         activity *= np.float32(self._method.strength)
         return activity
 
-    def _reduce(self, plane: Plane) -> Plane:
-        for shape in self._shapes[1:]:
-            coarse = np.empty(shape, np.float32)
-            reduce_plane(plane, coarse)
-            plane = coarse
-        return plane
-
-    def _expand(self, plane: Plane, level: int) -> Plane:
-        for shape in self._shapes[-2 : level - 1 : -1]:
-            fine = np.zeros(shape, np.float32)
-            add_expanded(fine, plane, fine)
-            plane = fine
-        return plane
+    def _to_half(self, base: Plane) -> Plane:
+        """Interpolate the base to half size: the last step belongs to the sum it goes into."""
+        for shape in self._shapes[-2:0:-1]:
+            base = expanded(base, shape)
+        return base

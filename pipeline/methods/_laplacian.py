@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
-from zfuse.kernels import add_expanded, reduce_plane, subtract_expanded
-from zfuse.pipeline.methods.parts import BandMethod, Transform
+from zfuse.pipeline.methods.parts import BandMethod, BandTransform, join_band, split_band
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
 
-__all__ = ["Laplacian", "LaplacianTransform"]
+__all__ = ["Laplacian"]
 
 
 class Laplacian(BandMethod):
@@ -28,12 +27,12 @@ class Laplacian(BandMethod):
     name: Literal["laplacian"] = "laplacian"
     levels: int = Field(4, ge=1, le=8, description="levels; each doubles the scale")
 
-    def transform(self) -> Transform:
+    def transform(self) -> BandTransform:
         """Return the pyramid."""
-        return LaplacianTransform()
+        return _LaplacianPyramid()
 
 
-class LaplacianTransform(Transform):
+class _LaplacianPyramid(BandTransform):
     """Burt & Adelson's pyramid: one band a level, as fine as the level itself."""
 
     bands = 1
@@ -43,15 +42,10 @@ class LaplacianTransform(Transform):
 
     def split(self, level: int, planes: Plane) -> tuple[Plane, Plane]:
         """Subtract what the next level knows."""
-        _, channels, height, width = planes.shape
-        coarse = np.empty((1, channels, (height + 1) // 2, (width + 1) // 2), np.float32)
-        for plane, reduced in zip(planes[0], coarse[0], strict=True):
-            reduce_plane(plane, reduced)
-            subtract_expanded(plane, reduced, plane)
+        coarse = split_band(planes)
         return planes, coarse
 
     def join(self, level: int, bands: Plane, coarse: Plane) -> Plane:
         """Add it again."""
-        for band, reduced in zip(bands[0], coarse[0], strict=True):
-            add_expanded(band, reduced, band)
+        join_band(bands, coarse)
         return bands

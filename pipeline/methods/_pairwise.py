@@ -29,8 +29,8 @@ from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
     Blend,
     BlendingMethod,
+    BlendingState,
     FloatPlanes,
-    FocusPeak,
     Graph,
     Limits,
     NetworkMethod,
@@ -115,21 +115,21 @@ class FusionNet(_Pairwise):
 
 @dataclass
 class _Image:
-    """A fused image (C, Y, X) of 2^rank planes; holes (Y, X) are 1 where it is unknown."""
+    """A fused image (C, Y, X) of 2^rank planes; invalid (Y, X) is 1 where it is unknown."""
 
     pixels: Plane
-    holes: Plane | None
+    invalid: Plane | None
     rank: int = 0
 
 
-class _State:
+class _State(BlendingState):
     """Images of one region that wait to be fused, halo included."""
 
     def __init__(
         self, method: _Pairwise, region: Region, dtype: np.dtype[Any], calibration: _Calibration
     ) -> None:
         blend = calibration.blend
-        self.peak: FocusPeak = depth_peak(region, blend.signal, dtype)
+        super().__init__(depth_peak(region, blend.signal, dtype))
         self._limits, self._rgb = calibration.limits, calibration.rgb
         self._tree, self._clamp = method.order == "tree", method.clamp
         self._floats = FloatPlanes(region, method.halo, dtype, blend.fill, 0, method.grid_step)
@@ -138,13 +138,13 @@ class _State:
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
         """Fold one plane (C, Y, X): a binary counter whose digits are fused images."""
-        values, holes = self._floats.of(pixels)
-        image = _Image(values, holes)
+        values, invalid = self._floats.to_float(pixels)
+        image = _Image(values, invalid)
         while self._waiting and not (self._tree and self._waiting[-1].rank > image.rank):
             image = self._merge(self._waiting.pop(), image)
         self._waiting.append(image)
 
-    def rebuild(self) -> NDArray[Any]:
+    def image(self) -> NDArray[Any]:
         """Fuse what waits, and return the image (C, h, w) of the core in the input's dtype."""
         image = self._waiting.pop()
         while self._waiting:
@@ -153,19 +153,19 @@ class _State:
 
     def _merge(self, first: _Image, second: _Image) -> _Image:
         """Fuse two images; where one is unknown, with itself."""
-        a, b, holes = first.pixels, second.pixels, None
-        if first.holes is not None:
-            a = np.where(first.holes > 0, second.pixels, a)
-        if second.holes is not None:
-            b = np.where(second.holes > 0, first.pixels, b)
-        if first.holes is not None and second.holes is not None:
-            holes = first.holes * second.holes
+        a, b, invalid = first.pixels, second.pixels, None
+        if first.invalid is not None:
+            a = np.where(first.invalid > 0, second.pixels, a)
+        if second.invalid is not None:
+            b = np.where(second.invalid > 0, first.pixels, b)
+        if first.invalid is not None and second.invalid is not None:
+            invalid = first.invalid * second.invalid
         scaled = [self._limits.scale(x.copy()) for x in (a, b)]
         inside = [np.clip(x, 0, 1) for x in scaled]
         fused = self._limits.restore(_give_back(self._fuse(*inside), scaled, inside))
         if self._clamp:
             fused = np.clip(fused, np.minimum(a, b), np.maximum(a, b))
-        return _Image(fused, holes, first.rank + 1)
+        return _Image(fused, invalid, first.rank + 1)
 
     def _fuse(self, first: Plane, second: Plane) -> Plane:
         """Fuse as one RGB image, or each channel as a grey one."""

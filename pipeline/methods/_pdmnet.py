@@ -134,7 +134,7 @@ class _OnePlane:
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Take the plane."""
-        self._image[:], _ = self._floats.of(planes[0])
+        self._image[:], _ = self._floats.to_float(planes[0])
 
     def next_pass(self, method: PdmNet) -> _OnePlane:
         """Return the state as it is."""
@@ -217,7 +217,7 @@ class _Pass:
             self._add_batch(planes[i : i + self._batch], z + i)
 
     def _add_batch(self, planes: NDArray[Any], z: int) -> None:
-        values, invalid = zip(*(self._floats.of(pixels) for pixels in planes), strict=True)
+        values, invalid = zip(*(self._floats.to_float(pixels) for pixels in planes), strict=True)
         if len(planes) > 1 and any(mask is not None for mask in invalid):
             for i, plane in enumerate(planes):
                 self._add_batch(plane[None], z + i)

@@ -22,7 +22,6 @@ from zfuse.pipeline.methods.parts import PEAK_BYTES, FocusPeak, signal_bytes
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Region, Sample
 
@@ -89,10 +88,6 @@ class Select(Method):
             smooth=self.smooth,
             least=self.contrast == "least",
         )
-
-    def add(self, state: FocusPeak, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes."""
-        state.add(planes, z)
 
     def finish(self, state: FocusPeak) -> Fused:
         """Return the copied pixels, the fitted depth and how much the peak stands out."""

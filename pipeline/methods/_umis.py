@@ -158,7 +158,7 @@ class Umis(NetworkMethod):
             for c in sample.columns
         ]
         patches = [
-            decision.of(cut.of(plane)[0])
+            decision.of(cut.to_float(plane)[0])
             for cut, column in zip(floats, sample.columns, strict=True)
             for plane in column[chosen]
         ]
@@ -224,7 +224,7 @@ class _SharpnessPass:
         signal = np.empty((len(planes), 1, *self._floats.shape), np.float32)
         all_invalid = []
         for pixels, target in zip(planes, signal, strict=True):
-            values, invalid = self._floats.of(pixels)
+            values, invalid = self._floats.to_float(pixels)
             target[0] = self._c.decision.of(values)[self._inside] * 2 - 1
             all_invalid.append(invalid)
         activity = self._graph(plane=signal, attention=self._c.attention, measure=np.array(False))[

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import analyse_plane, synthesise_plane
-from zfuse.pipeline.methods.parts import BandMethod, Transform, WaveletName, wavelet
+from zfuse.pipeline.methods.parts import BandMethod, BandTransform, WaveletName, wavelet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,12 +38,12 @@ class Wavelet(BandMethod):
     )
     levels: int = Field(3, ge=1, le=7, description="levels; each doubles the scale")
 
-    def transform(self) -> Transform:
+    def transform(self) -> BandTransform:
         """Return the transform."""
         return _Wavelets(self.wavelet)
 
 
-class _Wavelets(Transform):
+class _Wavelets(BandTransform):
     """Mallat's transform: three bands a level, half as fine as the level."""
 
     bands = 3

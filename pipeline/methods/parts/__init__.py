@@ -9,8 +9,14 @@ if TYPE_CHECKING:
         BandAverage as BandAverage,
         ChosenPixels as ChosenPixels,
     )
-    from zfuse.pipeline.methods.parts._bands import BandMethod as BandMethod, Transform as Transform
-    from zfuse.pipeline.methods.parts._blending import BlendingMethod as BlendingMethod
+    from zfuse.pipeline.methods.parts._bands import (
+        BandMethod as BandMethod,
+        BandTransform as BandTransform,
+    )
+    from zfuse.pipeline.methods.parts._blending import (
+        BlendingMethod as BlendingMethod,
+        BlendingState as BlendingState,
+    )
     from zfuse.pipeline.methods.parts._centroid import Centroid as Centroid
     from zfuse.pipeline.methods.parts._depth_search import (
         SEARCH_BYTES as SEARCH_BYTES,
@@ -55,14 +61,21 @@ if TYPE_CHECKING:
         depth_peak as depth_peak,
         signal_bytes as signal_bytes,
     )
+    from zfuse.pipeline.methods.parts._pyramid import (
+        expanded as expanded,
+        join_band as join_band,
+        level_shapes as level_shapes,
+        reduced as reduced,
+        split_band as split_band,
+    )
     from zfuse.pipeline.methods.parts._weighted import WeightedMean as WeightedMean
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_band_average": ["BandAverage", "ChosenPixels"],
-        "_bands": ["BandMethod", "Transform"],
-        "_blending": ["BlendingMethod"],
+        "_bands": ["BandMethod", "BandTransform"],
+        "_blending": ["BlendingMethod", "BlendingState"],
         "_centroid": ["Centroid"],
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
@@ -72,6 +85,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_optics": ["CameraNoise", "estimate_noise", "estimate_response"],
         "_patchwork": ["Patchwork", "softness"],
         "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "depth_peak", "signal_bytes"],
+        "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],
         "_weighted": ["WeightedMean"],
     },
 )

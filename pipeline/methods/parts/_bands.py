@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from zfuse.kernels import keep_strongest, log_energy, reduce_plane
-from zfuse.pipeline.methods.parts._blending import BlendingMethod
+from zfuse.kernels import keep_strongest, log_energy
+from zfuse.pipeline.methods.parts._blending import BlendingMethod, BlendingState
 from zfuse.pipeline.methods.parts._floats import FILL_ALIGN, FILL_REACH, Blend, FloatPlanes, mix
 from zfuse.pipeline.methods.parts._peak import (
     DEPTH_REACH,
     PEAK_BYTES,
-    FocusPeak,
     depth_peak,
     signal_bytes,
 )
+from zfuse.pipeline.methods.parts._pyramid import level_shapes, reduced
 from zfuse.pipeline.methods.parts._weighted import WeightedMean
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["BandMethod", "Transform"]
+__all__ = ["BandMethod", "BandTransform"]
 
 _BASE_POWER = np.float32(2)
 
 
-class Transform(ABC):
+class BandTransform(ABC):
     """One plane to bands and back. Arrays are (trees, C, Y, X) and (bands, C, Y, X), float32."""
 
     trees: int = 1
@@ -80,7 +80,7 @@ class BandMethod(BlendingMethod):
     )
 
     @abstractmethod
-    def transform(self) -> Transform:
+    def transform(self) -> BandTransform:
         """Return the transform."""
 
     @property
@@ -90,7 +90,7 @@ class BandMethod(BlendingMethod):
 
     @property
     def halo(self) -> int:
-        """Reach of the coarsest band, of filled holes, and of the depth's window where wider.
+        """Reach of the coarsest band, of filled pixels, and of the depth's window where wider.
 
         Reaches of the levels add up to (2^levels - 1) times one level's; choosing among 3 x 3
         neighbours adds a coarsest pixel.
@@ -127,35 +127,32 @@ class BandMethod(BlendingMethod):
         """Allocate bands and peak."""
         mirror = None if self.transform().mirror is None else self._mirror
         floats = FloatPlanes(region, self.halo, dtype, calibration.fill, mirror, self.grid_step)
-        peak = depth_peak(region, calibration.signal, dtype)
-        return _State(self, peak, floats, channels, calibration)
+        return _State(self, region, floats, channels, dtype, calibration)
 
 
-class _State:
+class _State(BlendingState):
     """Kept coefficients of one region, halo included."""
 
     def __init__(
         self,
         method: BandMethod,
-        peak: FocusPeak,
+        region: Region,
         floats: FloatPlanes,
         channels: int,
+        dtype: np.dtype[Any],
         blend: Blend,
     ) -> None:
-        self.peak = peak
+        super().__init__(depth_peak(region, blend.signal, dtype))
         self._floats = floats
         self._weights = blend.weights
         self._transform = transform = method.transform()
         self._floor = blend.noise**2 * transform.gain * transform.fading ** (method.levels - 1)
         self._fine_bands = transform.bands == 1
-        shapes = [floats.shape]
-        for _ in range(method.levels):
-            shapes.append(tuple((n + 1) // 2 for n in shapes[-1]))
+        shapes = level_shapes(floats.shape, method.levels)
         of_bands = shapes[:-1] if self._fine_bands else shapes[1:]
         groups = 1 if method.together else transform.bands
         self._best = [np.full((groups, *s), -1, np.float32) for s in of_bands]
         self._kept = [np.zeros((transform.bands, channels, *s), np.float32) for s in of_bands]
-        self._shapes = shapes
         self._base = WeightedMean(transform.trees * channels, shapes[-1])
         self._base_shape = (transform.trees, channels, *shapes[-1])
         self._range: tuple[Plane, Plane] | None = None
@@ -163,30 +160,30 @@ class _State:
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
         """Fold one plane (C, Y, X)."""
-        planes, holes = self._floats.of(pixels)
+        planes, invalid = self._floats.to_float(pixels)
         if self._limit:
-            self._widen_range(planes, holes)
+            self._widen_range(planes, invalid)
         low = planes[None]
         for level, (best, kept) in enumerate(zip(self._best, self._kept, strict=True)):
             bands, low = self._transform.split(level, low)
-            rim = holes
-            if holes is not None:
-                holes = self._reduce(holes, level)
-                rim = rim if self._fine_bands else holes
+            unknown = invalid
+            if invalid is not None:
+                invalid = reduced(invalid)
+                unknown = unknown if self._fine_bands else invalid
             decision = mix(bands.swapaxes(0, 1), self._weights)
-            self._keep(decision, bands, rim, best, kept)
+            self._keep(decision, bands, unknown, best, kept)
         exponent = np.empty(decision.shape[1:], np.float32)
         log_energy(decision, self._floor, exponent)
         if self._fine_bands:
-            exponent = self._reduce(exponent, len(self._kept) - 1)
+            exponent = reduced(exponent)
         exponent *= _BASE_POWER
-        self._base.add(exponent, low.reshape(-1, *low.shape[2:]), holes)
+        self._base.add(exponent, low.reshape(-1, *low.shape[2:]), invalid)
 
     def _keep(
-        self, decision: Plane, bands: Plane, holes: Plane | None, best: Plane, kept: Plane
+        self, decision: Plane, bands: Plane, invalid: Plane | None, best: Plane, kept: Plane
     ) -> None:
-        if holes is not None:  # NaN energy never wins
-            decision = np.where(holes > 0, np.float32(np.nan), decision)
+        if invalid is not None:  # NaN energy never wins
+            decision = np.where(invalid > 0, np.float32(np.nan), decision)
         groups = len(best)
         for g in range(groups):
             own = slice(None) if groups == 1 else slice(g, g + 1)
@@ -195,23 +192,18 @@ class _State:
                 decision[own], bands[own].reshape(shape), best[g], kept[own].reshape(shape)
             )
 
-    def _reduce(self, plane: Plane, level: int) -> Plane:
-        coarse = np.empty(self._shapes[level + 1], np.float32)
-        reduce_plane(plane, coarse)
-        return coarse
-
-    def _widen_range(self, planes: Plane, holes: Plane | None) -> None:
+    def _widen_range(self, planes: Plane, invalid: Plane | None) -> None:
         low = high = planes
-        if holes is not None:
-            low = np.where(holes > 0, np.float32(np.inf), planes)
-            high = np.where(holes > 0, np.float32(-np.inf), planes)
+        if invalid is not None:
+            low = np.where(invalid > 0, np.float32(np.inf), planes)
+            high = np.where(invalid > 0, np.float32(-np.inf), planes)
         if self._range is None:
             self._range = low.copy(), high.copy()
         else:
             np.minimum(self._range[0], low, out=self._range[0])
             np.maximum(self._range[1], high, out=self._range[1])
 
-    def rebuild(self) -> NDArray[Any]:
+    def image(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core in the input's dtype."""
         low = self._base.finish().reshape(self._base_shape)
         for level in range(len(self._kept) - 1, -1, -1):

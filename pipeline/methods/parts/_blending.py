@@ -5,7 +5,8 @@ Must not know: how planes are blended.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from zfuse.pipeline.core import Fused
 from zfuse.pipeline.methods._method import Method
@@ -20,15 +21,29 @@ if TYPE_CHECKING:
 __all__ = ["BlendingMethod", "BlendingState"]
 
 
-class BlendingState(Protocol):
-    """Sums of one region, and its focus peak."""
+class BlendingState(ABC):
+    """Sums of one region over planes, and its focus peak."""
 
-    peak: FocusPeak
+    def __init__(self, peak: FocusPeak) -> None:
+        self._peak = peak
 
+    def add(self, planes: NDArray[Any], z: int) -> None:
+        """Fold a block of planes (n, C, Y, X) of what the region is shown."""
+        self._peak.add(planes, z)
+        for plane in planes:
+            self.add_plane(plane)
+
+    def finish(self) -> Fused:
+        """Make the image of the sums."""
+        depth, confidence = self._peak.finish()
+        return Fused(self.image(), depth, confidence)
+
+    @abstractmethod
     def add_plane(self, pixels: NDArray[Any]) -> None:
-        """Fold one plane (C, Y, X) of what the region is shown."""
+        """Add one plane (C, Y, X) to the sums."""
 
-    def rebuild(self) -> NDArray[Any]:
+    @abstractmethod
+    def image(self) -> NDArray[Any]:
         """Return the image (C, h, w) of the core in the input's dtype."""
 
 
@@ -39,17 +54,6 @@ class BlendingMethod(Method):
     copies_pixels: ClassVar[bool] = False
     knows_depth: ClassVar[bool] = False
 
-    def calibrate(self, sample: Sample) -> Blend:
+    def calibrate(self, sample: Sample) -> Any:
         """Choose the decision signal, estimate its noise."""
         return Blend.calibrate(sample)
-
-    def add(self, state: BlendingState, planes: NDArray[Any], z: int) -> None:
-        """Fold a block of planes."""
-        state.peak.add(planes, z)
-        for plane in planes:
-            state.add_plane(plane)
-
-    def finish(self, state: BlendingState) -> Fused:
-        """Rebuild the image from the sums."""
-        depth, confidence = state.peak.finish()
-        return Fused(state.rebuild(), depth, confidence)

@@ -173,7 +173,7 @@ class FloatPlanes:
         self._fill = fill
         self._seen = np.zeros(self.shape if dtype.kind == "f" else (0, 0), np.bool_)
 
-    def of(self, pixels: NDArray[Any]) -> tuple[Plane, Plane | None]:
+    def to_float(self, pixels: NDArray[Any]) -> tuple[Plane, Plane | None]:
         """Return one plane (C, Y, X) of what is shown as a new float array, and its holes.
 
         The holes (Y, X) are 1 where a channel is NaN or infinite, else 0; None when there are none.

@@ -112,18 +112,18 @@ class FocusPeak:
         step = _SIGNAL_PLANES if self._smooth or not self._signal.native else len(planes)
         for i in range(0, len(planes), step):
             part = planes[i : i + step]
-            signal, marked = self._signal.of(part)
+            signal, invalid = self._signal.mixed(part)
             if self._smooth:
-                signal = self._smoothed(signal, marked)
-            self.add_signal(signal, marked, part[:, : self.image.shape[0]], z + i)
+                signal = self._smoothed(signal, invalid)
+            self.add_signal(signal, invalid, part[:, : self.image.shape[0]], z + i)
 
-    def _smoothed(self, signal: NDArray[Any], marked: NDArray[np.bool_]) -> NDArray[np.int32]:
+    def _smoothed(self, signal: NDArray[Any], invalid: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Smooth the rows of the signal that matter; sums of its bits must stay within 18."""
         top = self._region.offset[0]
         bottom = top + self._region.shape[0]
         bits = {1: 8, 2: 16, 4: 18}[signal.dtype.itemsize]
         out, other = np.empty(signal.shape, np.int32), np.empty(signal.shape[1:], np.int32)
-        for plane, mark, result in zip(signal, marked, out, strict=True):
+        for plane, some_invalid, result in zip(signal, invalid, out, strict=True):
             reach, used = self.window // 2 + 1 + self._smooth, bits
             for turn in range(self._smooth):
                 reach -= 1
@@ -131,22 +131,25 @@ class FocusPeak:
                 gain = min(4, 18 - used)
                 used += gain
                 target = result if (self._smooth - turn) % 2 else other
-                smooth_signal(plane, *rows, 4 - gain, bool(mark), target)
+                smooth_signal(plane, *rows, 4 - gain, bool(some_invalid), target)
                 plane = target
         return out
 
     def add_signal(
         self,
         signal: NDArray[Any],
-        marked: NDArray[np.bool_],
+        invalid: NDArray[np.bool_],
         pixels: NDArray[Any],
         z: int,
     ) -> None:
-        """Fold the decision signal (n, Y, X) and the pixels (n, C, Y, X) that are copied."""
+        """Fold the decision signal (n, Y, X) and the pixels (n, C, Y, X) that are copied.
+
+        `invalid` (n,) says which planes of the signal hold `kernels.INVALID`.
+        """
         top, left = self._region.offset
         fold_focus(
             signal, pixels, top, left, z, self._measure, self._least, self.window,
-            self._accumulate, marked,
+            self._accumulate, invalid,
             self.best, self._previous, self._total, self._before, self._after, self.index,
             self.image,
         )  # fmt: skip

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-_HOLE = np.float32(-50)  # log2 of a weight: next to nothing beside pixels that are known
+_INVALID = np.float32(-50)  # log2 of a weight: next to nothing beside pixels that are known
 
 __all__ = ["WeightedMean"]
 
@@ -29,13 +29,13 @@ class WeightedMean:
         self._total = np.zeros(shape, np.float32)
         self._sums = np.zeros((channels, *shape), np.float32)
 
-    def add(self, exponent: Plane, bands: Plane, holes: Plane | None) -> None:
-        """Add the bands of one plane; where it has holes it counts only if no plane knows better.
+    def add(self, exponent: Plane, bands: Plane, invalid: Plane | None) -> None:
+        """Add the bands of one plane; where it is invalid it counts only if no plane knows better.
 
-        Holes are 1 in a hole and 0 elsewhere, smoothed to the scale of the bands.
+        `invalid` (Y, X) is 1 there and 0 elsewhere, smoothed to the scale of the bands.
         """
-        if holes is not None:
-            exponent = np.where(holes > 0, _HOLE * holes, exponent)
+        if invalid is not None:
+            exponent = np.where(invalid > 0, _INVALID * invalid, exponent)
         add_weighted(exponent, bands, self._peak, self._total, self._sums)
 
     def finish(self) -> Plane:
