@@ -38,6 +38,12 @@ class BaseReader(ABC):
         Native-endian dtype of the pixels.
     chunk
         Z, Y, X extent that is decoded at once.
+
+    Attributes
+    ----------
+    descending
+        The file stores its planes from the highest to the lowest: they are handed out the other
+        way round, so that whoever reads sees z rise.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class BaseReader(ABC):
         self.shape = shape
         self.dtype = dtype
         self.chunk = chunk
+        self.descending = False
         self.closed = False
 
     def read(
@@ -69,13 +76,19 @@ class BaseReader(ABC):
             raise ValueError(
                 f"out is {out.shape} {out.dtype}, needed is C-contiguous {size} {self.dtype}"
             )
-        if out.size:
+        if out.size and self.descending:
+            planes = self.shape[2]
+            self.fill(t, slice(planes - z.stop, planes - z.start), y, x, out[::-1])
+        elif out.size:
             self.fill(t, z, y, x, out)
         return out
 
     @abstractmethod
     def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
-        """Fill `out`, (planes, C, Y, X), with the window, which is not empty and inside."""
+        """Fill `out`, (planes, C, Y, X), with the window, which is not empty and inside.
+
+        `z` counts as the file does; `out` may be a view with other strides.
+        """
 
     def close(self) -> None:
         """Release open files."""

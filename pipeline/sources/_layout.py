@@ -17,10 +17,19 @@ from zfuse.errors import ZfuseError
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["CANONICAL", "IGNORED", "Layout", "default_axes", "pixel_dtype"]
+__all__ = [
+    "CANONICAL", "DESCENDING", "IGNORED", "Layout", "NoStackError", "default_axes", "pixel_dtype",
+]  # fmt: skip
 
 CANONICAL = "tczyx"
 IGNORED = "."  # an axis of length 1 that means nothing here, such as the angle of a light sheet
+DESCENDING = "its z positions fall: the planes are taken the other way round, the lowest first"
+MOST_CHANNELS = 10_000
+LONGEST_AXIS = 2**31 - 1
+
+
+class NoStackError(ZfuseError):
+    """An image that is whole but no stack, such as the overview picture of a collection."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Layout:
         if "y" not in self.axes or "x" not in self.axes:
             raise ZfuseError(f"{self.source} is no image: its axes are {found}, y and x are needed")
         if "z" not in self.axes:
-            raise ZfuseError(
+            raise NoStackError(
                 f"{self.source} has no z axis: its axes are {found}; give a focal stack (if "
                 "another axis is really z, open it in Python with zfuse.from_array(..., axes=...))"
             )
@@ -68,6 +77,13 @@ class Layout:
             if length == 0:
                 what = "zero planes" if letter == "z" else f"axis {letter} of length 0"
                 raise ZfuseError(f"{self.source} has {what}; at least 1 is needed: nothing to fuse")
+            limit = {"c": MOST_CHANNELS, IGNORED: 1}.get(letter, LONGEST_AXIS)
+            if length > limit:
+                name = "that is none of TCZYX" if letter == IGNORED else letter
+                raise ZfuseError(
+                    f"{self.source} has an axis {name} of length {str(length)[:20]}, the most is "
+                    f"{limit}; correct its axes"
+                )
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -116,7 +132,7 @@ def default_axes(ndim: int, source: str) -> str:
         There is no convention for it.
     """
     if ndim == 2:
-        raise ZfuseError(
+        raise NoStackError(
             f"{source} has no z axis: it is a single 2-D image; give a focal stack (Z, Y, X)"
         )
     if ndim not in (3, 4, 5):

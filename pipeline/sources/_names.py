@@ -6,13 +6,15 @@ Must not know: files, pixels.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 
 from zfuse.errors import ZfuseError
 
-__all__ = ["Grid", "arrange", "natural"]
+__all__ = ["FileGrid", "arrange", "natural"]
 
 WORDS = {
     "time": "t", "t": "t",
@@ -31,7 +33,7 @@ _OLD_MM = re.compile(r"img_(\d{9})_(.+)_(\d{3,})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Grid:
+class FileGrid:
     """One stack of a folder: file names in order, and what the tokens say.
 
     Attributes
@@ -44,12 +46,15 @@ class Grid:
         Token of the position, empty when there is only one.
     axes
         Tokens found, out of ``tcz``.
+    gap
+        What is missing among the plane numbers, empty when they are evenly spaced.
     """
 
     files: tuple[tuple[tuple[str, ...], ...], ...]
     channels: tuple[str, ...]
     position: str
     axes: str
+    gap: str = ""
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -58,7 +63,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts)
 
 
-def arrange(names: list[str], folder: str) -> list[Grid]:
+def arrange(names: list[str], folder: str) -> list[FileGrid]:
     """Arrange the planes of a folder.
 
     Parameters
@@ -70,13 +75,14 @@ def arrange(names: list[str], folder: str) -> list[Grid]:
 
     Returns
     -------
-    list of Grid
-        One a position. Without tokens the natural order of the names is z.
+    list of FileGrid
+        One a position. Without tokens the natural order of the names is z. A gap in the plane
+        numbers that all files share is told, and left to the caller to refuse.
 
     Raises
     ------
     ZfuseError
-        Two files are the same plane, or a plane is missing.
+        Two files are the same plane, or a plane of one time point or channel is missing.
     """
     found = {name: _tokens(name) for name in sorted(names, key=natural)}
     varying = {
@@ -106,7 +112,7 @@ def arrange(names: list[str], folder: str) -> list[Grid]:
     ]
 
 
-def _grid(group: dict[str, dict[str, str]], axes: set[str], folder: str, position: str) -> Grid:
+def _grid(group: dict[str, dict[str, str]], axes: set[str], folder: str, position: str) -> FileGrid:
     """Put the files of one position on a full grid of t, c and z."""
     places: dict[tuple[str, str, str], str] = {}
     ranks: dict[tuple[str, str], int] = defaultdict(int)
@@ -135,12 +141,40 @@ def _grid(group: dict[str, dict[str, str]], axes: set[str], folder: str, positio
                         f"{len(times)} time point(s) x {len(channels)} channel(s) x "
                         f"{len(planes)} plane(s); add the file, or move the incomplete set away"
                     )
-    return Grid(
+    return FileGrid(
         files=tuple(tuple(tuple(places[t, c, z] for z in planes) for c in channels) for t in times),
         channels=tuple(channels),
         position=position,
         axes="".join(axis for axis in "tcz" if axis in axes),
+        gap=_gap([int(z) for z in planes]) if "z" in axes else _gap(_counted(list(group)), 0.5),
     )
+
+
+def _counted(names: list[str]) -> list[int]:
+    """Return the numbers of names that differ in one number only, in order, else nothing."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    if len({len(part) for part in parts}) != 1:
+        return []
+    varying = [i for i, texts in enumerate(zip(*parts, strict=True)) if len(set(texts)) > 1]
+    if len(varying) != 1 or varying[0] % 2 == 0:
+        return []
+    return sorted(int(part[varying[0]]) for part in parts)
+
+
+def _gap(numbers: list[int], most: float = math.inf) -> str:
+    """Name what is missing in a row of numbers, nothing when their distances are the same.
+
+    Numbers that nobody calls z may be times of day: only where not more than `most` times as many
+    as there are seem to be missing, they are a count with a gap.
+    """
+    step = math.gcd(*(b - a for a, b in itertools.pairwise(numbers)))
+    if step == 0:
+        return ""
+    count = (numbers[-1] - numbers[0]) // step + 1 - len(numbers)
+    if count == 0 or count > most * len(numbers):
+        return ""
+    first = next(a + step for a, b in itertools.pairwise(numbers) if b - a > step)
+    return f"number {first}" + (f" and {count - 1} more" if count > 1 else "")
 
 
 def _tokens(name: str) -> dict[str, str]:

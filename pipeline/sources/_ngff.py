@@ -1,4 +1,4 @@
-"""The OME-NGFF attributes of one image, read leniently.
+"""What the OME-NGFF attributes of one image mean.
 
 Duty: axes, scale, translation, channels and the level-0 path out of the attributes of 0.4 and 0.5
 (0.1 to 0.3 spell the same things). What is slightly wrong but has one meaning is read, with a
@@ -11,13 +11,15 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zfuse.errors import ZfuseError
+from pydantic import ValidationError
+
 from zfuse.pipeline.core import Channel
 from zfuse.pipeline.sources._layout import CANONICAL, IGNORED
-from zfuse.pipeline.sources._units import is_size, to_micrometer, to_second
+from zfuse.pipeline.sources._ngff_models import Axis, Image, Transform, complaint, parse
+from zfuse.pipeline.sources._units import is_position, is_size, to_micrometer, to_second
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["ImageMeta", "channels", "ome_attributes", "read_image", "why_invalid"]
 
@@ -26,7 +28,10 @@ RGB = ["FF0000", "00FF00", "0000FF"]
 
 @dataclass(frozen=True)
 class ImageMeta:
-    """What the attributes say; `axes` is None when they don't name any."""
+    """What the attributes say; `axes` is None when they don't name any.
+
+    `z_step` is below zero when the first plane is the highest; `origin` is its place.
+    """
 
     path: str
     axes: str | None
@@ -62,42 +67,32 @@ def read_image(ome: Mapping[str, Any], source: str) -> ImageMeta:
     Raises
     ------
     ZfuseError
-        There is no dataset in it.
+        What is needed is missing or of a wrong type.
     """
-    try:
-        multiscale = ome["multiscales"][0]
-        dataset = multiscale["datasets"][0]
-        path = str(dataset["path"])
-    except (LookupError, TypeError) as error:
-        raise ZfuseError(
-            f"{source} declares multiscales but no dataset in them; its metadata is damaged: "
-            "give the array itself, such as its folder '0'"
-        ) from error
-    declared = multiscale.get("axes")
-    # 0.3 has plain letters, 0.1 and 0.2 have none and are always TCZYX
-    entries = [{"name": a} if isinstance(a, str) else a for a in declared or ()]
-    axes = _letters(entries) if entries else None
-    scale, origin = _transform(dataset, multiscale, len(entries) or 5)
+    multiscale = parse(Image, ome, source).multiscales[0]
+    dataset = multiscale.datasets[0]
+    axes = _letters(multiscale.axes) if multiscale.axes else None
+    units = {a: e.unit for a, e in zip(axes or "", multiscale.axes, strict=True)}
     said: list[str] = []
-    per_axis: dict[str, tuple[float | None, float]] = {}
+    steps = (*dataset.coordinateTransformations, *multiscale.coordinateTransformations)
+    # before 0.4 the axes were always TCZYX
+    scale, origin = _transform(steps, len(axes or CANONICAL), said)
+    sizes: dict[str, float | None] = {}
+    places: dict[str, float] = {}
     for i, letter in enumerate(axes or CANONICAL):
-        unit = entries[i].get("unit") if entries else None
         step = scale[i] if scale else None
-        per_axis[letter] = _physical(letter, unit, step, origin[i], said)
-    known = {axis: step for axis, (step, _) in per_axis.items()}
-    y, x = known.get("y"), known.get("x")
+        sizes[letter], places[letter] = _physical(
+            letter, units.get(letter, ""), step, origin[i], said
+        )
+    y, x = sizes.get("y"), sizes.get("x")
     return ImageMeta(
-        path=path,
+        path=dataset.path,
         axes=axes,
-        name=str(multiscale.get("name") or "").strip("/"),
+        name=multiscale.name.strip("/"),
         pixel_size=(y, x) if y is not None and x is not None else None,
-        z_step=known.get("z"),
-        time_step=known.get("t"),
-        origin=(
-            per_axis.get("z", (None, 0.0))[1],
-            per_axis.get("y", (None, 0.0))[1],
-            per_axis.get("x", (None, 0.0))[1],
-        ),
+        z_step=sizes.get("z"),
+        time_step=sizes.get("t"),
+        origin=(places.get("z", 0.0), places.get("y", 0.0), places.get("x", 0.0)),
         warnings=tuple(said),
     )
 
@@ -114,17 +109,17 @@ def channels(
     entries = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(entries, list) or len(entries) != count:
         return None, False
-    entries = [entry if isinstance(entry, dict) else {} for entry in entries]
+    settings = [_display(entry) for entry in entries]
     named = tuple(
-        Channel(str(entry.get("label") or f"channel {i}"), entry) for i, entry in enumerate(entries)
+        Channel(str(entry.get("label") or f"channel {i}"), entry)
+        for i, entry in enumerate(settings)
     )
-    colours = [str(entry.get("color", "")).lstrip("#").upper() for entry in entries]
+    colours = [str(entry.get("color", "")).lstrip("#").upper() for entry in settings]
     return named, dtype == "uint8" and colours == RGB
 
 
 def why_invalid(attributes: Mapping[str, Any], zarr_format: int) -> tuple[str, ...]:
     """Return a warning line when yaozarrs does not accept the attributes, else nothing."""
-    from pydantic import ValidationError
     from yaozarrs import v04, v05, validate_ome_object
 
     model: Any = v05.OMEAttributes if zarr_format == 3 else v04.Image
@@ -133,62 +128,91 @@ def why_invalid(attributes: Mapping[str, Any], zarr_format: int) -> tuple[str, .
         try:
             validate_ome_object(dict(attributes), model)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"] if isinstance(part, (str, int)))
-            return (
-                f"its OME-Zarr metadata is not quite valid ({where}: {first['msg']}); read anyway",
-            )
+            said = complaint(error)
+            return (f"its OME-Zarr metadata is not quite valid ({said}); read anyway",)
     return ()
 
 
-def _letters(entries: list[Any]) -> str:
+def _display(entry: Any) -> dict[str, Any]:
+    """Return the settings of a channel without those of a wrong type."""
+    from yaozarrs import v05
+
+    if not isinstance(entry, dict):
+        return {}
+    try:
+        v05.OmeroChannel.model_validate(entry)
+    except ValidationError as error:
+        # What is missing is supplied by the sinks.
+        wrong = {fault["loc"][0] for fault in error.errors() if fault["type"] != "missing"}
+        return {key: value for key, value in entry.items() if key not in wrong}
+    return entry
+
+
+def _letters(entries: Sequence[Axis]) -> str:
     """Return one canonical letter an axis, by name, then by type."""
     letters = []
-    space = [e for e in entries if str(e.get("type", "")) == "space"]
+    space = [e for e in entries if e.type == "space"]
     for entry in entries:
-        name = str(entry.get("name", "")).lower()
-        kind = str(entry.get("type", ""))
-        by_type = {"time": "t", "channel": "c"}.get(kind, IGNORED)
-        if kind == "space" and len(space) in (2, 3):
+        name = entry.name.lower()
+        by_type = {"time": "t", "channel": "c"}.get(entry.type, IGNORED)
+        if entry.type == "space" and len(space) in (2, 3):
             by_type = "zyx"[-len(space) :][next(i for i, s in enumerate(space) if s is entry)]
         letters.append(name if name in tuple(CANONICAL) else by_type)
     return "".join(letters)
 
 
 def _transform(
-    dataset: Mapping[str, Any], multiscale: Mapping[str, Any], ndim: int
+    steps: Sequence[Transform], ndim: int, said: list[str]
 ) -> tuple[list[float] | None, list[float]]:
     """Chain the transformations of the dataset and of the whole multiscale."""
     scale: list[float] | None = None
     origin = [0.0] * ndim
-    for level in (dataset, multiscale):
-        for step in level.get("coordinateTransformations") or ():
-            values = step.get(step.get("type"))
-            if not isinstance(values, list) or len(values) != ndim:
-                continue
-            if step["type"] == "scale":
-                scale = [a * float(b) for a, b in zip(scale or [1.0] * ndim, values, strict=True)]
-                origin = [a * float(b) for a, b in zip(origin, values, strict=True)]
-            elif step["type"] == "translation":
-                origin = [a + float(b) for a, b in zip(origin, values, strict=True)]
+    for step in steps:
+        values = {"scale": step.scale, "translation": step.translation}.get(step.type)
+        if step.type == "identity":
+            continue
+        if values is None or len(values) != ndim:
+            said.append(
+                f"its coordinate transformation {step.type!r} is left out: "
+                f"{ndim} numbers are needed, one an axis"
+            )
+        elif step.type == "scale":
+            scale = [a * b for a, b in zip(scale or [1.0] * ndim, values, strict=True)]
+            origin = [a * b for a, b in zip(origin, values, strict=True)]
+        else:
+            origin = [a + b for a, b in zip(origin, values, strict=True)]
     return scale, origin
 
 
 def _physical(
-    letter: str, unit: Any, step: float | None, origin: float, said: list[str]
+    letter: str, unit: str, step: float | None, origin: float, said: list[str]
 ) -> tuple[float | None, float]:
     """Turn step and origin of one axis into µm or s; None when the step is unknown."""
-    if letter in ("c", IGNORED) or not is_size(step) or step is None:
+    if letter in ("c", IGNORED) or step is None:
         return None, 0.0
-    convert = to_second if letter == "t" else to_micrometer
-    if not unit:
-        if step == 1.0:  # what writers put that know no scale
-            return None, 0.0
-        if letter != "t":
-            said.append(f"axis {letter} has no unit; its scale {step:g} is taken as µm")
-        return step, origin
-    factor = convert(str(unit))
+    factor: float | None = 1.0
+    if unit:
+        factor = (to_second if letter == "t" else to_micrometer)(unit)
+    elif step == 1.0:  # what writers put that know no scale
+        if origin:
+            said.append(f"axis {letter} has no unit; its translation {origin:g} is left out")
+        return None, 0.0
+    elif letter != "t":
+        said.append(f"axis {letter} has no unit; its scale {step:g} is taken as µm")
     if factor is None:
         said.append(f"axis {letter} has the unknown unit {unit!r}; its scale is left out")
         return None, 0.0
-    return step * factor, origin * factor
+    size, place = step * factor, origin * factor
+    if not is_size(abs(size)) or (letter == "t" and size < 0):
+        said.append(f"axis {letter} has the scale {step:g}, which is no size; it is left out")
+        return None, 0.0
+    if not is_position(place):
+        said.append(f"axis {letter} has the translation {origin:g}; it is left out")
+        place = 0.0
+    if size < 0 and letter != "z":
+        said.append(
+            f"axis {letter} has the scale {step:g}: it runs backwards; its pixels keep the order "
+            "of the file, and its translation is left out"
+        )
+        return -size, 0.0
+    return size, place

@@ -6,6 +6,7 @@ Must not know: how metadata is spelt (see `_ngff`), how chunks are decoded.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Stack
 from zfuse.pipeline.sources import _ngff
 from zfuse.pipeline.sources._array import channels_named
-from zfuse.pipeline.sources._layout import Layout, default_axes
+from zfuse.pipeline.sources._layout import DESCENDING, Layout, default_axes
+from zfuse.pipeline.sources._ngff_models import Plate, Series, Well, parse
 from zfuse.pipeline.sources._zarr_reader import ZarrReader
 from zfuse.pipeline.sources._zarr_store import open_array, open_child, open_node
 
@@ -53,26 +55,30 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     if "multiscales" in ome:
         return [partial(_image, node, place, allow_missing)]
     if "plate" in ome:
-        raise ZfuseError(_plate(place, ome["plate"]))
-    paths = _collection(node, ome)
+        raise ZfuseError(_plate(place, parse(Plate, ome, place)))
+    paths = _collection(node, ome, place)
     if not paths:
         raise ZfuseError(_no_image(node, place))
     return [partial(_member, node, path, place, allow_missing) for path in paths]
 
 
-def _collection(group: zarr.Group, ome: dict[str, Any]) -> list[str]:
+def _collection(group: zarr.Group, ome: dict[str, Any], place: str) -> list[str]:
     """List the images of a collection or a well, in order."""
-    if isinstance(ome.get("well"), dict):
-        return [str(image["path"]) for image in ome["well"].get("images", ())]
-    if "bioformats2raw.layout" not in ome and open_child(group, "OME") is None:
-        return []
+    if "well" in ome:
+        return [image.path for image in parse(Well, ome, place).well.images]
     folder = open_child(group, "OME")
+    if "bioformats2raw.layout" not in ome and folder is None:
+        return []
     if folder is not None:
-        series = _ngff.ome_attributes(folder.attrs.asdict()).get("series")
-        if isinstance(series, list) and series:
-            return [str(path) for path in series]
-    paths: list[str] = []
-    while isinstance(open_child(group, str(len(paths))), zarr.Group):
+        declared = _ngff.ome_attributes(folder.attrs.asdict())
+        if series := parse(Series, declared, f"{place}/OME").series:
+            return list(series)
+    # Nothing says how many there are; they are numbered, so one that lacks in between is seen.
+    numbers = sorted(int(name) for name in _names(group) if re.fullmatch(r"0|[1-9]\d*", name))
+    paths = [str(number) for number in numbers]
+    if (gap := next((i for i, n in enumerate(numbers) if i != n), None)) is not None:
+        return [*paths[:gap], str(gap), *paths[gap:]]
+    while isinstance(open_child(group, str(len(paths))), zarr.Group):  # a store without a list
         paths.append(str(len(paths)))
     return paths
 
@@ -81,7 +87,7 @@ def _member(group: zarr.Group, path: str, place: str, allow_missing: bool) -> St
     source = f"{place.rstrip('/')}/{path}"
     node = open_child(group, path)
     if not isinstance(node, zarr.Group):
-        raise ZfuseError(f"{source} is declared by its collection but missing; copy it again")
+        raise ZfuseError(f"{source} belongs to its collection but is missing; copy it again")
     return _image(node, source, allow_missing)
 
 
@@ -95,7 +101,15 @@ def _image(group: zarr.Group, source: str, allow_missing: bool) -> Stack:
     reader = ZarrReader(array, layout, allow_missing=allow_missing)
     count = layout.shape[1]
     channels, rgb = _ngff.channels(ome, count, reader.dtype.name)
-    invalid = _ngff.why_invalid(attributes, group.metadata.zarr_format)
+    if channels is None:  # nothing of it is read, and validating a million entries takes gigabytes
+        ome.pop("omero", None)
+    checked = {**attributes, "ome": ome} if "ome" in attributes else ome
+    invalid = _ngff.why_invalid(checked, group.metadata.zarr_format)
+    z_step, (z, *yx), said = meta.z_step, meta.origin, meta.warnings
+    if z_step is not None and z_step < 0:
+        reader.descending = True
+        z, z_step = z + z_step * (layout.shape[2] - 1), -z_step
+        said = (*said, DESCENDING)
     return Stack(
         reader=reader,
         axes=layout.declared,
@@ -104,10 +118,10 @@ def _image(group: zarr.Group, source: str, allow_missing: bool) -> Stack:
         channels=channels or channels_named(None, count, source),
         rgb=rgb,
         pixel_size=meta.pixel_size,
-        z_step=meta.z_step,
+        z_step=z_step,
         time_step=meta.time_step,
-        origin=meta.origin,
-        warnings=(*invalid, *meta.warnings),
+        origin=(z, yx[0], yx[1]),
+        warnings=(*invalid, *said),
     )
 
 
@@ -130,20 +144,31 @@ def _bare(array: zarr.Array[Any], source: str, allow_missing: bool) -> Stack:
     )
 
 
-def _plate(place: str, plate: Any) -> str:
-    wells = plate.get("wells", ()) if isinstance(plate, dict) else ()
-    well = str(wells[0].get("path", "A/1")) if wells else "A/1"
+def _plate(place: str, plate: Plate) -> str:
+    wells = plate.plate.wells
+    well = wells[0].path if wells else "A/1"
     return (
         f"{place} is a plate with {len(wells)} well(s); plates can't be fused whole yet: "
         f"give one well, such as {place.rstrip('/')}/{well}"
     )
 
 
+def _names(group: zarr.Group) -> list[str]:
+    """List what lies below a group, be it damaged or not."""
+    from zarr.core.sync import sync
+
+    async def listed() -> list[str]:
+        return [name async for name in group.store.list_dir(group.path)]
+
+    try:
+        names = sync(listed())
+    except Exception:  # a store that can't be listed (http)
+        return []
+    return sorted(name for name in names if not name.startswith(".") and name != "zarr.json")
+
+
 def _no_image(group: zarr.Group, place: str) -> str:
     """Refuse a group without multiscales, and name what below it can be opened."""
-    try:
-        names = sorted(group.keys())
-    except Exception:  # a store that can't be listed (http)
-        names = []
+    names = _names(group)
     below = f"; it holds {', '.join(names[:5])}: give one of these" if names else ""
     return f"{place} is a zarr group without OME-Zarr image (no multiscales){below}"

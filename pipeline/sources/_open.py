@@ -1,12 +1,14 @@
 """Find the source that understands a path, and open one or all of the images behind it.
 
-Duty: the table of sources, the choice by what really lies at the path, and the refusals that need
-no reader (missing path, not an image, several images where one was asked for).
+Duty: the table of formats, the choice by what really lies at the path, and the refusals that need
+no reader (missing path, not an image, several images where one was asked for). What a file says of
+itself ends here in text that a terminal can show.
 Must not know: how any format is read.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.sources._layout import NoStackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["open_stack", "open_stacks"]
 
 T = TypeVar("T")
+LONGEST_NAME = 200
 
 ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -32,7 +36,7 @@ PLANE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 
 
 @dataclass(frozen=True)
-class Source:
+class Format:
     """One kind of input: how to tell it, and the module whose ``images(path, ...)`` lists it."""
 
     kind: str
@@ -48,7 +52,8 @@ def open_stacks(path: str | Path, *, allow_missing: bool = False) -> list[Stack]
     path
         An OME-Zarr group (folder or fsspec URL), a TIFF file, an image file or a folder of planes.
     allow_missing
-        Read chunks and planes that are absent as the fill value instead of refusing them.
+        Read chunks and planes that are absent as the fill value instead of refusing them, and
+        leave out images of a collection that are missing or damaged.
 
     Returns
     -------
@@ -59,17 +64,32 @@ def open_stacks(path: str | Path, *, allow_missing: bool = False) -> list[Stack]
     Raises
     ------
     ZfuseError
-        The path is missing, is no image, or none of its images can be used.
+        The path is missing, is no image, or one of its images can't be used.
     """
     stacks: list[Stack] = []
     refused: list[ZfuseError] = []
-    for image in _images(path, allow_missing=allow_missing):
-        try:
-            stacks.append(_opened(image, path))
-        except ZfuseError as error:
-            refused.append(error)
-    if not stacks:
-        raise refused[0]
+    images = _images(path, allow_missing=allow_missing)
+    try:
+        for number, image in enumerate(images):
+            try:
+                stacks.append(_opened(image, path))
+            except NoStackError as error:
+                refused.append(error)
+            except ZfuseError as error:
+                if len(images) == 1:
+                    raise
+                refused.append(error)
+                if not allow_missing:
+                    raise ZfuseError(
+                        f"image {number} of {len(images)} cannot be used: {error} "
+                        "(--allow-missing leaves it out, --series N takes another one)"
+                    ) from error
+        if not stacks:
+            raise refused[0]
+    except BaseException:
+        for stack in stacks:
+            stack.reader.close()
+        raise
     notes = tuple(f"left out: {error}" for error in refused)
     return [replace(stack, warnings=stack.warnings + notes) for stack in stacks]
 
@@ -108,9 +128,10 @@ def open_stack(
             )
         series = 0
     if not 0 <= series < len(images):
+        several = f"s; choose series=0 to series={len(images) - 1}"
         raise ZfuseError(
-            f"{path} has no series {series}: it holds {len(images)} image(s); "
-            f"choose series=0 to series={len(images) - 1}"
+            f"{path} has no series {series}: it holds {len(images)} image"
+            f"{several if len(images) > 1 else ', which is series=0'}"
         )
     return _opened(images[series], path)
 
@@ -120,22 +141,42 @@ def _images(path: str | Path, *, allow_missing: bool) -> list[Callable[[], Stack
     place = _local(str(path))
     if not _is_url(place) and not Path(place).exists():
         raise ZfuseError(_missing(Path(place)))
-    for source in SOURCES:
-        if source.detect(place):
-            module = import_module(source.module)
-            return _opened(partial(module.images, place, allow_missing=allow_missing), path)
+    for form in FORMATS:
+        if form.detect(place):
+            module = import_module(form.module)
+            return _guarded(partial(module.images, place, allow_missing=allow_missing), path)
     raise ZfuseError(
         f"{place} is not an image that zfuse reads; "
         "give an OME-Zarr, a TIFF, a PNG, JPEG or BMP, or a folder of such planes"
     )
 
 
-def _opened(image: Callable[[], T], path: str | Path) -> T:
+def _opened(image: Callable[[], Stack], path: str | Path) -> Stack:
+    stack = _guarded(image, path)
+    return replace(
+        stack,
+        name=_printable(stack.name)[:LONGEST_NAME],
+        channels=tuple(
+            replace(channel, name=_printable(channel.name)[:LONGEST_NAME])
+            for channel in stack.channels
+        ),
+        warnings=tuple(_printable(line) for line in stack.warnings),
+    )
+
+
+def _guarded(work: Callable[[], T], path: str | Path) -> T:
     """Open something; what the disk or the permissions forbid is the user's to cure."""
     try:
-        return image()
+        return work()
     except OSError as error:
         raise ZfuseError(f"{path} cannot be read ({error}); check disk and permissions") from error
+    except ZfuseError as error:  # it quotes the file
+        raise type(error)(_printable(str(error))) from error
+
+
+def _printable(text: str) -> str:
+    """Return text without control characters: names in files reach the terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
 def _is_url(place: str) -> bool:
@@ -153,6 +194,8 @@ def _local(place: str) -> str:
 
 def _missing(path: Path) -> str:
     parent = path.parent
+    if path.is_symlink():
+        return f"{path} is a link that leads nowhere (to {os.readlink(path)}); correct the link"
     if not parent.is_dir():
         return f"{path} does not exist, nor does its folder {parent}; check the path"
     names = sorted(entry.name for entry in parent.iterdir())
@@ -178,13 +221,13 @@ def _starts_with(place: str, magic: tuple[bytes, ...]) -> bool:
         raise ZfuseError(f"{place} cannot be read ({error}); check its permissions") from error
 
 
-SOURCES = (
-    Source("OME-Zarr", "zfuse.pipeline.sources._ome_zarr", _is_zarr),
-    Source("TIFF", "zfuse.pipeline.sources._tiff", lambda place: _starts_with(place, TIFF_MAGIC)),
-    Source(
+FORMATS = (
+    Format("OME-Zarr", "zfuse.pipeline.sources._ome_zarr", _is_zarr),
+    Format("TIFF", "zfuse.pipeline.sources._tiff", lambda place: _starts_with(place, TIFF_MAGIC)),
+    Format(
         "image file",
         "zfuse.pipeline.sources._planes",
         lambda place: _starts_with(place, PLANE_MAGIC),
     ),
-    Source("folder of planes", "zfuse.pipeline.sources._planes", lambda p: Path(p).is_dir()),
+    Format("folder of planes", "zfuse.pipeline.sources._planes", lambda p: Path(p).is_dir()),
 )

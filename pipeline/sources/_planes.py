@@ -16,7 +16,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import BaseReader, Channel, Stack, each
-from zfuse.pipeline.sources._names import Grid, arrange, natural
+from zfuse.pipeline.sources._names import FileGrid, arrange, natural
 from zfuse.pipeline.sources._plane_file import TIFF, Plane, decode, header
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     place
         The folder, or one image file.
     allow_missing
-        Passed on to the TIFF reader when the folder holds a multi-file OME-TIFF; a plane that is
-        missing in a folder is always an error, since its name is all that is known of it.
+        Take planes with a gap in their numbers as evenly spaced. A plane of one channel or time
+        point only that is missing is always an error, since its name is all that is known of it.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     """
     path = Path(place)
     if path.is_file():
-        lone = Grid(files=(((path.name,),),), channels=("",), position="", axes="")
+        lone = FileGrid(files=(((path.name,),),), channels=("",), position="", axes="")
         return [partial(_stack, path.parent, lone, str(path))]
     names = [
         entry.name
@@ -68,7 +68,15 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
         whole = _ome_set(path, sorted(names, key=natural), allow_missing)
         if whole:
             return whole
-    return [partial(_stack, path, grid, str(path)) for grid in arrange(names, str(path))]
+    grids = arrange(names, str(path))
+    for grid in grids:
+        if grid.gap and not allow_missing:
+            position = f" of position {grid.position}" if grid.position else ""
+            raise ZfuseError(
+                f"{path}: among the planes{position} {grid.gap} is missing, so that depth would be "
+                "wrong; add the file, or take the planes as evenly spaced with --allow-missing"
+            )
+    return [partial(_stack, path, grid, str(path)) for grid in grids]
 
 
 def _ome_set(
@@ -105,7 +113,7 @@ class FolderReader(BaseReader):
         Header of each file, by name.
     """
 
-    def __init__(self, folder: Path, grid: Grid, plane: Plane, kinds: dict[str, Plane]) -> None:
+    def __init__(self, folder: Path, grid: FileGrid, plane: Plane, kinds: dict[str, Plane]) -> None:
         self._folder = folder
         self._grid = grid
         self._kinds = kinds
@@ -160,7 +168,7 @@ class FolderReader(BaseReader):
         return stack.reader
 
 
-def _stack(folder: Path, grid: Grid, source: str) -> Stack:
+def _stack(folder: Path, grid: FileGrid, source: str) -> Stack:
     """Read all headers, check that they agree, and make the stack."""
     names = [name for time in grid.files for channel in time for name in channel]
     kinds: dict[str, Plane] = {}
@@ -209,7 +217,7 @@ def _spell(likeness: tuple[tuple[int, int, int], str]) -> str:
 
 
 def _channels(
-    grid: Grid, plane: Plane, first: Stack | None, *, several: bool
+    grid: FileGrid, plane: Plane, first: Stack | None, *, several: bool
 ) -> tuple[Channel, ...]:
     if several:
         names = [f"channel {c}" if c.isdigit() else c for c in grid.channels]
@@ -223,7 +231,7 @@ def _channels(
     return tuple(Channel(f"channel {i}") for i in range(plane.samples))
 
 
-def _remarks(grid: Grid, kinds: dict[str, Plane], source: str) -> list[str]:
+def _remarks(grid: FileGrid, kinds: dict[str, Plane], source: str) -> list[str]:
     said: list[str] = []
     if alpha := [name for name, plane in kinds.items() if plane.alpha]:
         said.append(f"{source}: alpha channel of {len(alpha)} file(s) is left out, as {alpha[0]}")
@@ -231,6 +239,11 @@ def _remarks(grid: Grid, kinds: dict[str, Plane], source: str) -> list[str]:
         counted = " and ".join(grid.axes.replace("z", ""))
         hint = f" (its file names count {counted}, none counts z)" if counted else ""
         said.append(f"{source} holds a single plane{hint}; there is nothing to choose from")
+    if grid.gap:
+        said.append(
+            f"{source}: {grid.gap} is missing among its planes, which are taken as evenly spaced: "
+            "depth in µm is wrong above the gap"
+        )
     return said
 
 

@@ -6,9 +6,9 @@ Must not know: files.
 
 from __future__ import annotations
 
-import math
+__all__ = ["is_position", "is_size", "to_micrometer", "to_second"]
 
-__all__ = ["is_size", "to_micrometer", "to_second"]
+SMALLEST, LARGEST = 1e-9, 1e9  # µm or s; float32 and its squares hold both ends
 
 _METER = {
     "m": 1e6, "meter": 1e6, "metre": 1e6,
@@ -41,5 +41,10 @@ def to_second(unit: str) -> float | None:
 
 
 def is_size(value: float | None) -> bool:
-    """Whether a step or pixel size is usable: finite and above zero."""
-    return value is not None and math.isfinite(value) and value > 0
+    """Whether a step or pixel size is usable: above zero, and of this world (a km is too large)."""
+    return value is not None and SMALLEST <= value <= LARGEST
+
+
+def is_position(value: float) -> bool:
+    """Whether a position is usable: finite, and within the reach of float32 maps."""
+    return abs(value) <= LARGEST

@@ -41,6 +41,11 @@ class ZarrReader(BaseReader):
     def __init__(
         self, array: zarr.Array[Any], layout: Layout, *, allow_missing: bool = False
     ) -> None:
+        if min(array.shards or array.chunks) < 1 or min(array.chunks) < 1:
+            raise ZfuseError(
+                f"{layout.source} declares chunks of {array.chunks}, at least 1 is needed; its "
+                "metadata is damaged: copy it again from the original"
+            )
         super().__init__(
             layout.shape, pixel_dtype(array.dtype, layout.source), layout.zyx(array.chunks)
         )

@@ -33,6 +33,11 @@ def missing_parent(folder: Path) -> Path:
     return folder / "no" / "such"
 
 
+def link_to_itself(folder: Path) -> Path:
+    (folder / "loop.tif").symlink_to(folder / "loop.tif")
+    return folder / "loop.tif"
+
+
 def text_file(folder: Path) -> Path:
     (folder / "a.tif").write_text("hello")
     return folder / "a.tif"
@@ -195,6 +200,7 @@ def flat_zarr(folder: Path) -> Path:
 CASES: list[tuple[Callable[[Any], Any], str]] = [
     (missing, r"stak\.zarr does not exist; did you mean .*stack\.zarr\?"),
     (missing_parent, "does not exist, nor does its folder"),
+    (link_to_itself, r"loop\.tif is a link that leads nowhere"),
     (text_file, r"a\.tif is not an image"),
     (empty_file, r"a\.tif is not an image"),
     (empty_folder, "holds no image"),

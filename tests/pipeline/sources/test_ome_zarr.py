@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,6 +139,96 @@ def test_collections(tmp_path: Path, series: list[str] | None) -> None:
     np.testing.assert_array_equal(read(open_stack(f"{root}/{(series or '0')[0]}"))[:, 0], PIXELS)
 
 
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("how", ["missing", "damaged", "metadata"])
+def test_no_image_of_a_collection_may_be_missing(tmp_path: Path, declared: bool, how: str) -> None:
+    root = collection(tmp_path, series=["0", "1", "2", "3"] if declared else None)
+    if not declared:
+        image(root / "3", space("zyx"), [1, 1, 1], PIXELS + 3)
+    if how == "missing":
+        shutil.rmtree(root / "2")
+    elif how == "damaged":
+        (root / "2/zarr.json").write_text("{")
+    else:
+        zarr.open_group(root / "2").attrs["ome"] = {"multiscales": 5}
+    with pytest.raises(ZfuseError, match=r"image 2 of 4 cannot be used: .*--allow-missing"):
+        open_stacks(root)
+    first, last = open_stacks(root, allow_missing=True)
+    assert [line.split(":")[0] for line in first.warnings[-2:]] == ["left out"] * 2
+    np.testing.assert_array_equal(read(last)[:, 0], PIXELS + 3)
+    np.testing.assert_array_equal(read(open_stack(root, series=0))[:, 0], PIXELS)
+
+
+def test_descending_planes_are_turned_round(tmp_path: Path) -> None:
+    image(tmp_path / "a.zarr", space("zyx"), [-0.5, 1, 1], translation=[9, 0, 0])
+    stack = open_stack(tmp_path / "a.zarr")
+    assert (stack.z_step, stack.origin) == (0.5, (7.5, 0, 0))
+    assert "the other way round" in stack.warnings[-1]
+    np.testing.assert_array_equal(read(stack)[:, 0], PIXELS[::-1])
+    window = stack.reader.read(0, slice(1, 3), slice(5, 40), slice(0, 64))
+    np.testing.assert_array_equal(window[:, 0], PIXELS[::-1][1:3, 5:40])
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        (0, "which is no size"),
+        (float("nan"), "which is no size"),
+        (1e300, "which is no size"),
+        (float("inf"), "which is no size"),
+    ],
+)
+def test_a_step_that_is_no_size_is_unknown(tmp_path: Path, scale: float, said: str) -> None:
+    image(tmp_path / "a.zarr", space("zyx"), [scale, 1, 1])
+    stack = open_stack(tmp_path / "a.zarr")
+    assert stack.z_step is None
+    assert stack.pixel_size == (1, 1)
+    assert said in stack.warnings[-1]
+
+
+def test_an_axis_that_runs_backwards_is_told(tmp_path: Path) -> None:
+    image(tmp_path / "a.zarr", space("zyx"), [1, -0.5, 0.5])
+    stack = open_stack(tmp_path / "a.zarr")
+    assert stack.pixel_size == (0.5, 0.5)
+    assert "runs backwards" in stack.warnings[-1]
+
+
+def test_an_axis_of_no_meaning_is_not_cut(tmp_path: Path) -> None:
+    angle = [{"name": "angle"}, *space("zyx")]
+    image(tmp_path / "a.zarr", angle, [1, 1, 1, 1], np.stack([PIXELS, PIXELS]))
+    with pytest.raises(ZfuseError, match="none of TCZYX of length 2"):
+        open_stack(tmp_path / "a.zarr")
+
+
+def test_control_characters_stay_away_from_the_terminal(tmp_path: Path) -> None:
+    escape = "\x1b]0;owned\x07"
+    omero = [{"label": f"a{escape}", "color": "00FF00"}]
+    image(tmp_path / "a.zarr", space("zyx"), [1, 1, 1], name=f"b{escape}\n", omero=omero)
+    stack = open_stack(tmp_path / "a.zarr")
+    assert stack.name == "b ]0;owned"
+    assert stack.channels[0].name == "a ]0;owned"
+    zarr.open_group(tmp_path / "a.zarr").attrs["ome"] = {
+        "multiscales": [{"datasets": [{"path": escape}]}]
+    }
+    with pytest.raises(ZfuseError, match="missing") as refused:
+        open_stack(tmp_path / "a.zarr")
+    assert str(refused.value).isprintable()
+
+
+def test_settings_of_a_wrong_type_are_left_out(tmp_path: Path) -> None:
+    omero = [{"label": "a", "color": "00FF00", "window": [5], "active": [], "mine": 7}]
+    image(tmp_path / "a.zarr", space("zyx"), [1, 1, 1], omero=omero)
+    kept = open_stack(tmp_path / "a.zarr").channels[0].omero
+    assert kept == {"label": "a", "color": "00FF00", "mine": 7}
+
+
+def test_omero_entries_beyond_the_channels_are_not_looked_at(tmp_path: Path) -> None:
+    image(tmp_path / "a.zarr", space("zyx"), [1, 1, 1], omero=[{"color": 5}] * 1000)
+    stack = open_stack(tmp_path / "a.zarr")
+    assert stack.channels[0].name == "channel 0"
+    assert stack.warnings == ()
+
+
 def test_a_well_is_a_collection_and_a_plate_names_one(tmp_path: Path) -> None:
     plate = {"plate": {"wells": [{"path": "B/3", "rowIndex": 0, "columnIndex": 0}]}}
     zarr.create_group(tmp_path / "p.zarr", attributes={"ome": {"version": "0.5", **plate}})
@@ -255,7 +346,7 @@ def damaged(folder: Path, ome: dict[str, Any]) -> Path:
 
 
 BAD_METADATA = {
-    "no dataset": ({"multiscales": [{"axes": []}]}, "no dataset"),
+    "no dataset": ({"multiscales": [{"axes": []}]}, r"damaged .*multiscales\.0\.datasets"),
     "dataset gone": ({"multiscales": [{"datasets": [{"path": "7"}]}]}, "'7', which is missing"),
     "no multiscales": ({}, "no multiscales"),
     "no images": ({"bioformats2raw.layout": 3}, "no multiscales"),

@@ -66,6 +66,43 @@ def test_names(case: str) -> None:
     assert grid.files[-1][-1][-1] == last
 
 
+GAPS = {
+    "z": ["z000", "z001", "z003", "z004"],
+    "no word": ["000", "001", "003", "004"],
+    "camera": ["IMG_0007", "IMG_0008", "IMG_0010", "IMG_0011"],
+    "channels": [f"z{z}_c{c}" for z in (0, 1, 3) for c in (1, 2)],
+    "positions": [f"pos1_z{z}" for z in (0, 1, 2)] + [f"pos2_z{z}" for z in (0, 1, 3)],
+}
+
+
+@pytest.mark.parametrize("case", GAPS)
+def test_a_gap_in_the_plane_numbers_is_refused(tmp_path: Path, case: str) -> None:
+    for name in GAPS[case]:
+        tifffile.imwrite(tmp_path / f"{name}.tif", GREY[0])
+    with pytest.raises(ZfuseError, match=r"number \d+ is missing.*--allow-missing"):
+        open_stacks(tmp_path)
+    stack = open_stacks(tmp_path, allow_missing=True)[-1]
+    assert "taken as evenly spaced" in stack.warnings[0]
+    stack.reader.close()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["z3", "z8", "z13"],
+        ["a1", "a4"],
+        ["120001", "120017", "120020"],
+        ["a1_x7", "a2_x9", "a4_x1"],
+    ],
+)
+def test_even_numbers_and_times_are_no_gap(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        tifffile.imwrite(tmp_path / f"{name}.tif", GREY[0])
+    stack = open_stack(tmp_path)
+    assert stack.warnings == ()
+    stack.reader.close()
+
+
 def test_positions_are_stacks(tmp_path: Path) -> None:
     for p in range(2):
         for z in range(3):

@@ -1,0 +1,148 @@
+"""The parts of OME-NGFF attributes that are read, as pydantic models.
+
+Duty: whatever JSON lies in a file, it is checked once, here, and has its types behind. The models
+of yaozarrs say what is valid (see `_ngff.why_invalid`); these accept what is slightly wrong but has
+one meaning: plain letters as axes, missing units, entries that nobody reads. Must not know: what
+the values mean, stores, pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from zfuse.errors import ZfuseError
+
+__all__ = [
+    "Axis", "Image", "Multiscale", "Plate", "Series", "Transform", "Well", "complaint",
+    "parse",
+]  # fmt: skip
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _word(value: Any) -> Any:
+    """Take null for no word, and a number for its digits."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _axes(value: Any) -> Any:
+    """Take plain letters (0.3) for names, null for no axes (0.1, 0.2)."""
+    entries = list(value) if isinstance(value, str) else value or []
+    if not isinstance(entries, list):
+        return entries
+    return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
+def _first(value: Any) -> Any:
+    """Drop what is not read: other multiscales, coarser levels."""
+    return value[:1] if isinstance(value, list) else value
+
+
+Word = Annotated[str, BeforeValidator(_word)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Axis(_Part):
+    """One axis."""
+
+    name: Word = ""
+    type: Word = ""
+    unit: Word = ""
+
+
+class Transform(_Part):
+    """One coordinate transformation."""
+
+    type: Word = ""
+    scale: list[float] | None = None
+    translation: list[float] | None = None
+
+
+Transforms = Annotated[list[Transform], BeforeValidator(lambda value: value or [])]
+
+
+class Dataset(_Part):
+    """One level of a multiscale."""
+
+    path: Word
+    coordinateTransformations: Transforms = []
+
+
+class Multiscale(_Part):
+    """One multiscale, with its level 0."""
+
+    axes: Annotated[list[Axis], BeforeValidator(_axes)] = []
+    datasets: Annotated[list[Dataset], BeforeValidator(_first), Field(min_length=1)]
+    name: Word = ""
+    coordinateTransformations: Transforms = []
+
+
+class Image(_Part):
+    """The attributes of an image."""
+
+    multiscales: Annotated[list[Multiscale], BeforeValidator(_first), Field(min_length=1)]
+
+
+class _Path(_Part):
+    path: Word
+
+
+class WellImages(_Part):
+    """The fields of a well."""
+
+    images: list[_Path]
+
+
+class Well(_Part):
+    """The attributes of a well."""
+
+    well: WellImages
+
+
+class PlateWells(_Part):
+    """The wells of a plate."""
+
+    wells: list[_Path] = []
+
+
+class Plate(_Part):
+    """The attributes of a plate."""
+
+    plate: PlateWells
+
+
+class Series(_Part):
+    """The attributes of the OME folder of a collection."""
+
+    series: list[Word] | None = None
+
+
+def parse(model: type[M], attributes: Any, source: str) -> M:
+    """Check attributes.
+
+    Raises
+    ------
+    ZfuseError
+        Something that is needed is missing or of a wrong type.
+    """
+    try:
+        return model.model_validate(attributes)
+    except ValidationError as error:
+        raise ZfuseError(
+            f"{source} has damaged OME-Zarr metadata ({complaint(error)}); correct it, "
+            "or give an array itself, such as its folder '0'"
+        ) from error
+
+
+def complaint(error: ValidationError) -> str:
+    """Say where the first fault lies, and what is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"] if isinstance(part, (str, int)))
+    return f"{where}: {first['msg']}"
