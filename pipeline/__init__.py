@@ -6,14 +6,18 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.pipeline._config import RunConfig as RunConfig
-    from zfuse.pipeline._fold import OrderedFold as OrderedFold
-    from zfuse.pipeline._run import fuse as fuse, run as run
+    from zfuse.pipeline._fuse import fuse as fuse
+    from zfuse.pipeline._job import make_job as make_job
+    from zfuse.pipeline._run import RunSummary as RunSummary, run as run
+    from zfuse.pipeline._stream import Fold as Fold
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_config": ["RunConfig"],
-        "_fold": ["OrderedFold"],
-        "_run": ["fuse", "run"],
+        "_fuse": ["fuse"],
+        "_job": ["make_job"],
+        "_run": ["RunSummary", "run"],
+        "_stream": ["Fold"],
     },
 )

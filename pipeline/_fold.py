@@ -1,62 +1,130 @@
-"""Folding one tile: planes in, in order; strips in threads; one fused tile out.
+"""Folding one tile: its planes in ascending z, its strips in threads, one fused tile out.
 
-Duty: the order of planes, the buffers, and that reading goes on while planes are folded. Must not
-know: file formats, sinks, Dask, what a method computes.
+Duty: the order of planes and passes, the buffers, and that reading goes on while strips fold. Must
+not know: file formats, sinks, Dask, what a method computes.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import Fused, Region
+from zfuse.pipeline.core import Fused, wait_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor, Future
     from threading import Event
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline._plan import TilePlan
-    from zfuse.pipeline.core import PlaneReader
+    from zfuse.pipeline._job import Job
+    from zfuse.pipeline.core import Region
     from zfuse.pipeline.methods import Method
 
-__all__ = ["Cancelled", "OrderedFold", "fold_tile"]
+__all__ = ["Cancelled", "StripFold", "fold_tile"]
 
 
 class Cancelled(Exception):
     """The run was asked to stop."""
 
 
+class StripFold:
+    """The fold of one tile, in strips of rows that threads fold side by side.
+
+    Each step is given to the pool and returned as futures, one a strip: wait for all of them before
+    the next step, and before a block's memory is used again.
+
+    Parameters
+    ----------
+    method
+        The method.
+    strips
+        From the top; they cover the tile once and are shown the same.
+    channels, dtype
+        Of the planes.
+    pool
+        Threads that fold.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        strips: Sequence[Region],
+        channels: int,
+        dtype: np.dtype[Any],
+        pool: Executor,
+    ) -> None:
+        self._method = method
+        self._strips = strips
+        self._channels = channels
+        self._dtype = dtype
+        self._pool = pool
+        self._states: list[Any] = [None] * len(strips)
+
+    def _submit(self, step: Callable[[int], None]) -> list[Future[None]]:
+        return [self._pool.submit(step, i) for i in range(len(self._strips))]
+
+    def start(self, calibration: Any) -> list[Future[None]]:
+        """Allocate the states."""
+
+        def step(i: int) -> None:
+            strip = self._strips[i]
+            self._states[i] = self._method.start(strip, self._channels, self._dtype, calibration)
+
+        return self._submit(step)
+
+    def add(self, block: NDArray[Any], z: int, *, next_pass: bool = False) -> list[Future[None]]:
+        """Fold planes (n, C, Y, X); `next_pass`: with these the next pass begins."""
+
+        def step(i: int) -> None:
+            if next_pass:
+                self._states[i] = self._method.next_pass(self._states[i])
+            self._method.add(self._states[i], block, z)
+
+        return self._submit(step)
+
+    def finish(self) -> Fused:
+        """Return the tile; each strip's state goes as soon as its result is copied."""
+        top, columns = self._strips[0].core[0].start, self._strips[0].shape[1]
+        shape = (self._strips[-1].core[0].stop - top, columns)
+        image = np.empty((self._channels, *shape), self._dtype)
+        depth, confidence = np.empty(shape, np.float32), np.empty(shape, np.float32)
+
+        def step(i: int) -> None:
+            part = self._method.finish(self._states[i])
+            self._states[i] = None
+            rows = self._strips[i].core[0]
+            at = slice(rows.start - top, rows.stop - top)
+            image[:, at], depth[at], confidence[at] = part.image, part.depth, part.confidence
+
+        wait_all(self._submit(step))
+        return Fused(image, depth, confidence)
+
+
 def fold_tile(
-    reader: PlaneReader,
+    job: Job,
+    calibration: Any,
     t: int,
     tile: Region,
-    plan: TilePlan,
-    method: Method,
-    calibration: Any,
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     *,
     cancel: Event,
     advance: Callable[[int], None],
 ) -> Fused:
-    """Fuse one tile of one time point.
+    """Fuse one tile of one time point. Reads in the calling thread.
 
     Parameters
     ----------
-    reader, t
-        Pixels and time point.
-    tile
-        The tile; what is shown of it includes the halo.
-    plan
-        Blocks and strips.
-    method, calibration
-        The fold.
+    job
+        Stack, method and plan.
+    calibration
+        Of the method, for this time point.
+    t, tile
+        Time point and tile; what is shown of it includes the halo.
     pool
-        Threads that fold strips; shared by all tiles of a process.
+        Threads that fold strips.
     cancel
         Checked at every block; set, it raises `Cancelled`.
     advance
@@ -67,167 +135,47 @@ def fold_tile(
     Fused
         Image (C, h, w), depth and confidence (h, w) of the tile's core.
     """
-    channels, planes = reader.shape[1:3]
-    blocks = [slice(z, min(z + plan.block, planes)) for z in range(0, planes, plan.block)]
-    strips = plan.cut(tile)
-    started = [
-        pool.submit(method.start, strip, channels, reader.dtype, calibration) for strip in strips
-    ]
-    rows, columns = tile.shown
-    shape = (plan.block, channels, rows.stop - rows.start, columns.stop - columns.start)
-    buffers = [np.empty(shape, reader.dtype) for _ in range(2)]
-    kept: list[NDArray[Any]] = []  # a stack of one block is read once for all passes
+    reader = job.stack.reader
+    fold = StripFold(job.method, job.plan.cut(tile), reader.shape[1], reader.dtype, pool)
+    _fold_planes(fold, fold.start(calibration), job, t, tile, cancel, advance)
+    return fold.finish()
 
-    def read(n: int, turn: int) -> NDArray[Any]:
-        z = blocks[n]
-        if kept:
-            return kept[0]
-        block = reader.read(t, z, rows, columns, out=buffers[turn % 2][: z.stop - z.start])
-        if len(blocks) == 1:
-            kept.append(block)
+
+def _fold_planes(
+    fold: StripFold,
+    started: list[Future[None]],
+    job: Job,
+    t: int,
+    tile: Region,
+    cancel: Event,
+    advance: Callable[[int], None],
+) -> None:
+    """Go through all planes as often as the method wants; the buffers go on return."""
+    reader, passes, size = job.stack.reader, job.method.passes, job.plan.block
+    channels, planes = reader.shape[1:3]
+    blocks = [slice(z, min(z + size, planes)) for z in range(0, planes, size)]
+    turns = blocks * passes
+    rows, columns = tile.shown
+    shape = (size, channels, rows.stop - rows.start, columns.stop - columns.start)
+    buffers = [np.empty(shape, reader.dtype) for _ in range(2)]  # one is folded, one is filled
+
+    def read(turn: int, meanwhile: list[Future[None]]) -> NDArray[Any]:
+        """Read a block while strips work on another, and wait for them."""
+        z = turns[min(turn, len(turns) - 1)]
+        block = buffers[turn % 2 if len(blocks) > 1 else 0][: z.stop - z.start]
+        try:
+            if turn == 0 or (len(blocks) > 1 and turn < len(turns)):  # one block is read once
+                reader.read(t, z, rows, columns, out=block)
+        finally:
+            wait_all(meanwhile)
         return block
 
-    order = list(range(len(blocks))) * method.passes
-    with ThreadPoolExecutor(1, thread_name_prefix="zfuse-read") as ahead:
-        pending = ahead.submit(read, 0, 0)
-        states = wait_all(started)
-        started.clear()
-        for turn, n in enumerate(order):
-            block = pending.result()
-            if cancel.is_set():
-                raise Cancelled
-            if turn + 1 < len(order):
-                pending = ahead.submit(read, order[turn + 1], turn + 1)
-            if turn and n == 0:
-                # A first pass's state goes as soon as the second's is made of it.
-                states = wait_all([pool.submit(method.next_pass, states.pop(0)) for _ in strips])
-            wait_all([pool.submit(method.add, state, block, blocks[n].start) for state in states])
-            voxels = block[..., 0, 0].size * tile.shape[0] * tile.shape[1]
-            done = turn // len(blocks)
-            advance(voxels * (done + 1) // method.passes - voxels * done // method.passes)
-    buffers.clear()
-    del block, pending
-    image = np.empty((channels, *tile.shape), reader.dtype)
-    return _assemble(image, tile, strips, states, method, pool)
-
-
-def wait_all(futures: list[Future[Any]]) -> list[Any]:
-    """Return all results, or raise the first error once no thread runs that uses a buffer."""
-    wait(futures)
-    return [future.result() for future in futures]
-
-
-def _assemble(
-    image: NDArray[Any],
-    tile: Region,
-    strips: list[Region],
-    states: list[Any],
-    method: Method,
-    pool: ThreadPoolExecutor,
-) -> Fused:
-    """Finish strips into the tile's arrays; each strip's state goes as soon as it is copied."""
-    top = tile.core[0].start
-    depth = np.empty(tile.shape, np.float32)
-    confidence = np.empty(tile.shape, np.float32)
-
-    def finish(strip: Region, state: Any) -> None:
-        part = method.finish(state)
-        at = slice(strip.core[0].start - top, strip.core[0].stop - top)
-        image[:, at], depth[at], confidence[at] = part.image, part.depth, part.confidence
-
-    wait_all([pool.submit(finish, strip, states.pop(0)) for strip in strips])
-    return Fused(image, depth, confidence)
-
-
-class OrderedFold:
-    """A fold that takes planes as they come and hands them to the method in ascending z.
-
-    Planes that come early wait, up to `limit` of them.
-
-    Parameters
-    ----------
-    method, calibration
-        The fold.
-    shape
-        (C, Y, X) of a plane.
-    dtype
-        Of the pixels.
-    limit
-        Planes that may wait.
-    replay
-        For a method of two passes: gives all planes once more, in order, as (block, z), e.g. from
-        where they were stored meanwhile.
-    """
-
-    def __init__(
-        self,
-        method: Method,
-        calibration: Any,
-        shape: tuple[int, int, int],
-        dtype: np.dtype[Any],
-        limit: int = 64,
-        replay: Callable[[], Iterable[tuple[NDArray[Any], int]]] | None = None,
-    ) -> None:
-        if method.passes > 1 and replay is None:
-            raise ZfuseError(
-                f"method {method.name!r} goes through the planes {method.passes} times; give "
-                "replay=, or choose a method of one pass"
-            )
-        self._replay = replay
-        self._method = method
-        self._shape = shape
-        self._state = method.start(Region.whole(*shape[1:]), shape[0], dtype, calibration)
-        self._waiting: dict[int, NDArray[Any]] = {}
-        self._limit = limit
-        self._next = 0
-
-    def add(self, planes: NDArray[Any], z: int) -> None:
-        """Take planes (n, C, Y, X) or one plane (C, Y, X); `z` is the index of the first.
-
-        Raises
-        ------
-        ZfuseError
-            A plane of the wrong shape, one that was there before, or too many out of order.
-        """
-        block = planes[None] if planes.ndim == 3 else planes
-        if block.shape[1:] != self._shape:
-            raise ZfuseError(f"plane {z} has shape {block.shape[1:]}, the stack's is {self._shape}")
-        for i, plane in enumerate(block):
-            if z + i < self._next or z + i in self._waiting:
-                raise ZfuseError(f"plane {z + i} came twice")
-            self._waiting[z + i] = plane
-        self._flush()
-        if len(self._waiting) > self._limit:
-            raise ZfuseError(
-                f"{len(self._waiting)} planes wait for plane {self._next}, which did not come; the "
-                f"limit is {self._limit}"
-            )
-
-    def _flush(self) -> None:
-        ready: list[NDArray[Any]] = []
-        while self._next + len(ready) in self._waiting:
-            ready.append(self._waiting.pop(self._next + len(ready)))
-        if ready:
-            self._method.add(self._state, np.ascontiguousarray(np.stack(ready)), self._next)
-            self._next += len(ready)
-
-    def finish(self) -> Fused:
-        """Return the fused image, depth and confidence.
-
-        Raises
-        ------
-        ZfuseError
-            No plane came, or one is missing between those that came.
-        """
-        if self._waiting:
-            raise ZfuseError(
-                f"plane {self._next} is missing: planes {sorted(self._waiting)} wait for it"
-            )
-        if self._next == 0:
-            raise ZfuseError("no plane came: a stack needs at least one")
-        for _ in range(self._method.passes - 1):
-            assert self._replay is not None
-            self._state = self._method.next_pass(self._state)
-            for block, z in self._replay():
-                self._method.add(self._state, np.ascontiguousarray(block), z)
-        return self._method.finish(self._state)
+    block = read(0, started)
+    for turn, z in enumerate(turns):
+        if cancel.is_set():
+            raise Cancelled
+        folding = fold.add(block, z.start, next_pass=turn > 0 and z is blocks[0])
+        block = read(turn + 1, folding)
+        voxels = (z.stop - z.start) * channels * tile.shape[0] * tile.shape[1]
+        done = turn // len(blocks)  # passes; each counts for its share of the voxels
+        advance(voxels * (done + 1) // passes - voxels * done // passes)

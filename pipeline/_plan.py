@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core import Stack
     from zfuse.pipeline.methods import Method
 
-__all__ = ["DEFAULT_MEMORY", "NETWORK_MEMORY", "TilePlan", "plan_tiles"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "NETWORK_MEMORY",
+    "TilePlan",
+    "cut_strips",
+    "plan_tiles",
+    "strip_count",
+]
 
 DEFAULT_MEMORY = (680_000_000, 1_000_000_000)
 """Bytes for the whole process when nobody says otherwise, for methods of one and of two passes.
@@ -37,6 +44,7 @@ _PROCESS = 200_000_000  # interpreter, numba, zarr, Dask, before the first pixel
 _BETWEEN_TILES = 1.25  # several tiles: the decoder's share of chunks that borders cut (measured)
 _RUNNER = 100_000_000  # more of that for ONNX Runtime and a network's weights
 _ALIGNING = 70_000_000  # more of that for scikit-image and SciPy, and planes made small
+_ALIGNED_PLANES = 2  # of a tile, beside its blocks: the plane as it is, and the reference plane
 _UNIT = 64  # tile edges are multiples of it, so that a shard divides into chunks
 _SMALLEST, _LARGEST = 512, 8192
 _SMALLEST_NETWORK = 128
@@ -87,13 +95,8 @@ class TilePlan:
                 yield Region(self.image, core, Region.grown(core, self.halo, self.image))
 
     def cut(self, tile: Region) -> list[Region]:
-        """Cut a tile into strips of rows that are shown the same."""
-        rows, columns = tile.core
-        step = ceil((rows.stop - rows.start) / self.strips / self.grid_step) * self.grid_step
-        return [
-            Region(self.image, (slice(y, min(y + step, rows.stop)), columns), tile.shown)
-            for y in range(rows.start, rows.stop, step)
-        ]
+        """Cut a tile into its strips."""
+        return cut_strips(tile, self.strips, self.grid_step)
 
 
 def plan_tiles(
@@ -103,7 +106,7 @@ def plan_tiles(
     memory: int | None,
     workers: int,
     tile: int | None = None,
-    spare: int = 0,
+    aligning: bool = False,
 ) -> TilePlan:
     """Choose tile, block and strips so that a run stays within its memory.
 
@@ -119,8 +122,8 @@ def plan_tiles(
         Threads that fold.
     tile
         Edge of a tile in pixels; by default the largest that fits.
-    spare
-        Planes of a tile that the reader needs beside what it fills.
+    aligning
+        Planes are resampled while they are read.
 
     Raises
     ------
@@ -139,7 +142,7 @@ def plan_tiles(
     # A block that ends inside a chunk decodes that chunk twice.
     blocks = sorted({min(planes, ceil(n / chunk_z) * chunk_z) for n in _BLOCKS}, reverse=True)
     edges = _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
-    process = _PROCESS + (_ALIGNING if spare else 0)
+    process = _PROCESS + (_ALIGNING if aligning else 0)
     default, lanes = DEFAULT_MEMORY[method.passes - 1], workers
     if method.own_threads:
         edges = _network_edges(unit, max(height, width))
@@ -152,11 +155,11 @@ def plan_tiles(
     for edge in edges:
         share = 1 if edge >= max(height, width) or method.own_threads else _BETWEEN_TILES
         rows = min(edge, height)
-        strips = max(1, min(lanes, rows // max(_STRIP_ROWS, 3 * method.halo)))
+        strips = strip_count(method, rows, workers)
         in_flight = min(ceil(lanes / strips), times * ceil(height / edge) * ceil(width / edge))
         need = _need(method, edge, strips, stack)
         for block in blocks:
-            bytes_a_tile = share * (need + _buffers(method, edge, block, stack, spare))
+            bytes_a_tile = share * (need + _buffers(method, edge, block, stack, aligning))
             if in_flight * bytes_a_tile <= budget or (edge == edges[-1] and bytes_a_tile <= budget):
                 flying = min(in_flight, max(1, int(budget // bytes_a_tile)))
                 return TilePlan(
@@ -171,13 +174,31 @@ def plan_tiles(
                 )
     needed = process + share * (
         _need(method, edges[-1], strips, stack)
-        + _buffers(method, edges[-1], blocks[-1], stack, spare)
+        + _buffers(method, edges[-1], blocks[-1], stack, aligning)
     )
+    given = f"{memory // 10**6}MB" if memory >= 10**6 else f"{memory} bytes"
     raise ZfuseError(
-        f"--memory {memory / 1e6:.0f}MB is too little: a tile of {edges[-1]} px with {channels} "
-        f"channel(s) of {itemsize} bytes needs {ceil(needed / 1e6)}MB. Give at least --memory "
+        f"memory of {given} is too little: a tile of {edges[-1]} px with {channels} channel(s) of "
+        f"{itemsize} bytes needs {ceil(needed / 1e6)}MB. Give at least --memory "
         f"{ceil(needed / 1e6)}MB" + (" or a smaller --tile" if tile and tile > _SMALLEST else "")
     )
+
+
+def strip_count(method: Method, rows: int, workers: int) -> int:
+    """Return into how many strips a tile of so many rows is cut: one a thread, none too thin."""
+    if method.own_threads:
+        return 1
+    return max(1, min(workers, rows // max(_STRIP_ROWS, 3 * method.halo)))
+
+
+def cut_strips(tile: Region, count: int, grid_step: int) -> list[Region]:
+    """Cut a tile into strips of rows that begin at multiples of `grid_step`, and see the same."""
+    rows, columns = tile.core
+    step = ceil((rows.stop - rows.start) / count / grid_step) * grid_step
+    return [
+        Region(tile.image, (slice(y, min(y + step, rows.stop)), columns), tile.shown)
+        for y in range(rows.start, rows.stop, step)
+    ]
 
 
 def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
@@ -193,7 +214,7 @@ def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
     )
 
 
-def _buffers(method: Method, edge: int, block: int, stack: Stack, spare: int) -> int:
+def _buffers(method: Method, edge: int, block: int, stack: Stack, aligning: bool) -> int:
     """Bytes of the two buffers that blocks are read into: one is folded while one is read."""
     _, channels, planes, height, width = stack.shape
     h, w = min(edge + 2 * method.halo, height), min(edge + 2 * method.halo, width)
@@ -205,7 +226,7 @@ def _buffers(method: Method, edge: int, block: int, stack: Stack, spare: int) ->
         border = (
             2 * block * (ceil(h / rows) * columns + ceil(w / columns) * rows) * min(rows, columns)
         )
-    pixels = (count * block + spare) * h * w + border
+    pixels = (count * block + _ALIGNED_PLANES * aligning) * h * w + border
     return pixels * channels * stack.dtype.itemsize
 
 
@@ -214,11 +235,12 @@ def _network_edges(unit: int, image: int) -> list[int]:
 
     A last tile of a few pixels would cost its halo, too.
     """
-    whole = ceil(image / unit) * unit
-    smallest = min(whole, max(unit, _SMALLEST_NETWORK))
-    parts = range(1, ceil(image / smallest) + 1)
-    edges = {max(ceil(image / n / unit) * unit, smallest) for n in parts}
-    return sorted((e for e in edges if e <= _LARGEST), reverse=True)
+    smallest = min(ceil(image / unit) * unit, max(unit, _SMALLEST_NETWORK))
+    edges = {
+        max(ceil(image / ceil(image / edge) / unit) * unit, smallest)
+        for edge in range(unit, _LARGEST + 1, unit)
+    }
+    return sorted(edges, reverse=True)
 
 
 def _edges(chunk: int, unit: int, image: int) -> list[int]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from zfuse.pipeline._run import Job
+    from zfuse.pipeline._job import Job
 
 __all__ = ["bench", "run_bench"]
 
@@ -72,8 +72,7 @@ def run_bench(
     """
     from statistics import median
 
-    from zfuse.pipeline._config import RunConfig
-    from zfuse.pipeline._run import make_job, run
+    from zfuse.pipeline import RunConfig, make_job, run
     from zfuse.pipeline.methods import make_method
     from zfuse.pipeline.sources import open_stack
 

@@ -175,8 +175,7 @@ def _is_ours(stack: Path) -> bool:
 
 
 def _fuse(stack: Path, fused: Path, method: str) -> float:
-    from zfuse.pipeline._config import RunConfig
-    from zfuse.pipeline._run import run
+    from zfuse.pipeline import RunConfig, run
     from zfuse.pipeline.methods import make_method, warm_up
 
     warm_up(make_method(method))  # compiling is no part of fusing

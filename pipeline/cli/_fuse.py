@@ -102,7 +102,7 @@ def fuse(
         values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
     settings = make_config(values, f"config {config}" if config is not None else "settings")
 
-    from zfuse.pipeline._run import run
+    from zfuse.pipeline import run
     from zfuse.pipeline.cli._progress import ConsoleProgress, compiling_notice
 
     with compiling_notice(), ConsoleProgress(Path(output).name) as progress:

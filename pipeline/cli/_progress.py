@@ -19,8 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from zfuse.pipeline._run import Progress as RunProgress
 from zfuse.pipeline.cli._console import console, plain, say_error
+from zfuse.pipeline.core import Progress as RunProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from zfuse.pipeline.core._cores import cores as cores
     from zfuse.pipeline.core._disk import (
         check_space as check_space,
         disk_errors as disk_errors,
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
         output_kind as output_kind,
         staging_folder as staging_folder,
     )
-    from zfuse.pipeline.core._reader import BaseReader as BaseReader, each as each
+    from zfuse.pipeline.core._progress import Progress as Progress
+    from zfuse.pipeline.core._reader import BaseReader as BaseReader
     from zfuse.pipeline.core._region import Region as Region, within as within
     from zfuse.pipeline.core._sample import Sample as Sample
     from zfuse.pipeline.core._signal import Signal as Signal
@@ -37,22 +37,29 @@ if TYPE_CHECKING:
         check_staging as check_staging,
         replacing as replacing,
     )
+    from zfuse.pipeline.core._threads import (
+        chunk_pool as chunk_pool,
+        cores as cores,
+        each as each,
+        wait_all as wait_all,
+    )
     from zfuse.pipeline.core._validation import nearest as nearest, one_line as one_line
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_cores": ["cores"],
         "_disk": ["check_space", "disk_errors", "existing_parent"],
         "_fused": ["Fused"],
         "_memory": ["release_free_memory"],
         "_output_names": ["TRUTH", "output_files", "output_kind", "staging_folder"],
-        "_reader": ["BaseReader", "each"],
+        "_progress": ["Progress"],
+        "_reader": ["BaseReader"],
         "_region": ["Region", "within"],
         "_sample": ["Sample"],
         "_signal": ["Signal"],
         "_stack": ["Channel", "PlaneReader", "Stack"],
         "_staging": ["Staging", "check_absent", "check_staging", "replacing"],
+        "_threads": ["chunk_pool", "cores", "each", "wait_all"],
         "_validation": ["nearest", "one_line"],
     },
 )

@@ -1,4 +1,4 @@
-"""What all readers share: the checks of a read, the buffer to fill, and decoding in parallel.
+"""What all readers share: the checks of a read and the buffer to fill.
 
 Duty: the frame round ``read`` of the `PlaneReader` contract; a reader only fills what it is handed.
 Must not know: files, codecs, axis order.
@@ -6,25 +6,15 @@ Must not know: files, codecs, axis order.
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline.core._cores import cores
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from numpy.typing import NDArray
 
-__all__ = ["BaseReader", "each"]
-
-T = TypeVar("T")
-THREADS = "zfuse-decode"
+__all__ = ["BaseReader"]
 
 
 class BaseReader(ABC):
@@ -93,25 +83,3 @@ class BaseReader(ABC):
     def close(self) -> None:
         """Release open files."""
         self.closed = True
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), thread_name_prefix=THREADS)
-
-
-def each(work: Callable[[T], None], items: Iterable[T]) -> None:
-    """Do `work` on every item, in threads when there are several.
-
-    One pool serves all readers: decoders release the GIL, and more threads than cores don't help.
-    Inside the pool there is nobody left to wait for, so nested calls work in line.
-    """
-    todo = list(items)
-    if len(todo) == 1 or threading.current_thread().name.startswith(THREADS):
-        for item in todo:
-            work(item)
-        return
-    futures = [_pool().submit(work, item) for item in todo]
-    wait(futures)  # also after an error: nobody may write into `items` any more when this returns
-    for future in futures:
-        future.result()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
@@ -132,6 +133,16 @@ class Stack:
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the pixels."""
         return self.reader.dtype
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release open files."""
+        self.reader.close()
 
     def calibrated(self, *, z_step: float | None = None, pixel_size: float | None = None) -> Stack:
         """Return the same stack with a z step or pixel size (µm) given by hand."""

@@ -10,20 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zfuse.errors import ZfuseError
-    from zfuse.pipeline import OrderedFold, RunConfig, fuse, run
+    from zfuse.pipeline import Fold, RunConfig, fuse, run
     from zfuse.pipeline.core import Fused, Stack
-    from zfuse.pipeline.sources import open_stack as open
+    from zfuse.pipeline.sources import from_array, open_stack as open
 
 __version__ = "0.1.0"
 
-__all__ = ["Fused", "OrderedFold", "RunConfig", "Stack", "ZfuseError", "fuse", "open", "run"]
+__all__ = [
+    "Fold",
+    "Fused",
+    "RunConfig",
+    "Stack",
+    "ZfuseError",
+    "from_array",
+    "fuse",
+    "open",
+    "run",
+]
 
 _HOMES = {
+    "Fold": ("zfuse.pipeline", "Fold"),
     "Fused": ("zfuse.pipeline.core", "Fused"),
-    "OrderedFold": ("zfuse.pipeline", "OrderedFold"),
     "RunConfig": ("zfuse.pipeline", "RunConfig"),
     "Stack": ("zfuse.pipeline.core", "Stack"),
     "ZfuseError": ("zfuse.errors", "ZfuseError"),
+    "from_array": ("zfuse.pipeline.sources", "from_array"),
     "fuse": ("zfuse.pipeline", "fuse"),
     "open": ("zfuse.pipeline.sources", "open_stack"),
     "run": ("zfuse.pipeline", "run"),

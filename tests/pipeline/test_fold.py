@@ -1,9 +1,8 @@
-"""However a stack is cut, blocked or ordered, the fold gives the same bits."""
+"""However a stack is cut or blocked, the fold gives the same bits."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ from support.method_names import CLASSICAL
 from support.same import assert_same
 
 import zfuse
-from zfuse.errors import ZfuseError
-from zfuse.pipeline._fold import Cancelled, OrderedFold, fold_tile
+from zfuse.pipeline._fold import Cancelled, fold_tile
+from zfuse.pipeline._job import Job
 from zfuse.pipeline._plan import TilePlan
 from zfuse.pipeline.core._region import Region
 from zfuse.pipeline.core._sample import Sample
@@ -87,13 +86,11 @@ def test_any_tile_strip_and_block_gives_the_same_bits(
     )
     whole = direct(name, stack)
     calibration = method.calibrate(Sample(stack))
+    job = Job(stack, method, plan)
     voxels: list[int] = []
     with ThreadPoolExecutor(2) as pool:
         for tile in plan.tiles():
-            part = fold_tile(
-                stack.reader, 0, tile, plan, method, calibration, pool,
-                cancel=Event(), advance=voxels.append,
-            )  # fmt: skip
+            part = fold_tile(job, calibration, 0, tile, pool, cancel=Event(), advance=voxels.append)
             y, x = tile.core
             cut = zfuse.Fused(whole.image[:, y, x], whole.depth[y, x], whole.confidence[y, x])
             assert_same(part, cut)
@@ -107,27 +104,6 @@ def test_small_tiles_of_a_large_image_give_the_same_bits(name: str) -> None:
     pixels = rng.poisson(50 + 900 * rng.random((5, 620, 540)) ** 8).astype(np.float32)
     tile = max(64, make_method(name).grid_step)
     assert_same(zfuse.fuse(pixels, name, tile=tile), zfuse.fuse(pixels, name, workers=1))
-
-
-@every_method
-@few
-@given(stack=stacks(), data=st.data())
-def test_any_order_of_arrival_gives_the_same_bits(
-    name: str, stack: Stack, data: st.DataObject
-) -> None:
-    planes = planes_of(stack)
-    method = make_method(name)
-    calibration = method.calibrate(Sample(stack))
-
-    def replay() -> list[tuple[Any, int]]:
-        return [(planes[z : z + 2], z) for z in range(0, len(planes), 2)]
-
-    fold = OrderedFold(method, calibration, planes.shape[1:], stack.dtype, replay=replay)
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(planes)))) | {0, len(planes)})
-    blocks = [slice(a, b) for a, b in pairwise(cuts)]
-    for block in data.draw(st.permutations(blocks)):
-        fold.add(planes[block], block.start)
-    assert_same(fold.finish(), direct(name, stack))
 
 
 @every_method
@@ -151,45 +127,6 @@ def test_dask_and_zarr_arrays_are_fused_as_they_are(name: str) -> None:
     assert_same(zfuse.fuse(lazy, name, tile=64 * (make_method(name).grid_step // 64 or 1)), truth)
 
 
-def ordered(limit: int = 3) -> OrderedFold:
-    method = make_method("select")
-    stack = from_array(np.zeros((3, 8, 8), np.uint8))
-    return OrderedFold(method, method.calibrate(Sample(stack)), (1, 8, 8), stack.dtype, limit)
-
-
-PLANE = np.zeros((1, 8, 8), np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("arrivals", "message"),
-    [
-        ([], "no plane came"),
-        ([0, 2], r"plane 1 is missing: planes \[2\] wait"),
-        ([0, 0], "plane 0 came twice"),
-        ([1, 1], "plane 1 came twice"),
-        ([1, 2, 3, 4], "4 planes wait for plane 0, which did not come; the limit is 3"),
-    ],
-)
-def test_planes_that_cannot_be_ordered_are_refused(arrivals: list[int], message: str) -> None:
-    fold = ordered()
-    with pytest.raises(ZfuseError, match=message):  # noqa: PT012 - any of them may refuse
-        for z in arrivals:
-            fold.add(PLANE, z)
-        fold.finish()
-
-
-def test_two_passes_need_a_replay() -> None:
-    method = make_method("adaptive")
-    stack = from_array(np.zeros((3, 32, 32), np.uint8))
-    with pytest.raises(ZfuseError, match="goes through the planes 2 times; give replay="):
-        OrderedFold(method, method.calibrate(Sample(stack)), (1, 32, 32), stack.dtype)
-
-
-def test_a_plane_of_another_shape_is_refused() -> None:
-    with pytest.raises(ZfuseError, match=r"plane 0 has shape \(1, 8, 9\), the stack's is"):
-        ordered().add(np.zeros((1, 8, 9), np.uint8), 0)
-
-
 def test_a_cancelled_tile_stops_before_its_next_block() -> None:
     stack = from_array(np.zeros((4, 64, 64), np.uint8))
     method = make_method("select")
@@ -200,9 +137,9 @@ def test_a_cancelled_tile_stops_before_its_next_block() -> None:
         done.append(voxels)
         cancel.set()
 
+    calibration, tile = method.calibrate(Sample(stack)), next(plan.tiles())
     with ThreadPoolExecutor(1) as pool, pytest.raises(Cancelled):
         fold_tile(
-            stack.reader, 0, next(plan.tiles()), plan, method, method.calibrate(Sample(stack)),
-            pool, cancel=cancel, advance=advance,
-        )  # fmt: skip
+            Job(stack, method, plan), calibration, 0, tile, pool, cancel=cancel, advance=advance
+        )
     assert done == [64 * 64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline import make_job
 from zfuse.pipeline._plan import DEFAULT_MEMORY, TilePlan, plan_tiles
-from zfuse.pipeline._run import make_job
 from zfuse.pipeline.core._stack import Channel, Stack
 from zfuse.pipeline.methods import METHODS, make_method
 
@@ -129,7 +130,8 @@ def test_blocks_end_where_chunks_end() -> None:
     [
         ({"tile": 100}, r"tile of 100 px: it must be a multiple of 64 .*--tile 64"),
         ({"tile": 32}, "multiple of 64"),
-        ({"memory": 10**6}, r"--memory 1MB is too little: .* Give at least --memory \d+MB"),
+        ({"memory": 10**6}, r"memory of 1MB is too little: .* Give at least --memory \d+MB"),
+        ({"memory": 1}, r"memory of 1 bytes is too little: "),
         ({"memory": 5 * 10**8, "shape": (1, 400, 9, 9999, 9999)}, "400 channel"),
     ],
 )
@@ -155,3 +157,12 @@ def test_tasks_never_outnumber_tiles() -> None:
     plan = planned(shape=(1, 1, 8, 100, 100), workers=32)
     assert plan.in_flight == 1
     assert len(list(plan.tiles())) == ceil(100 / plan.tile) ** 2
+
+
+@every_method
+def test_a_plan_of_any_width_is_made_at_once(name: str) -> None:
+    begun = time.perf_counter()
+    plan = planned(name, shape=(1, 1, 3, 64, 10**9), chunk=(1, 64, 10**9), memory=10**13)
+    first = next(plan.tiles())
+    assert first.core == (slice(0, 64), slice(0, plan.tile))
+    assert time.perf_counter() - begun < 0.5

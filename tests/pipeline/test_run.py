@@ -24,7 +24,7 @@ from support.same import assert_same
 
 import zfuse
 from zfuse.errors import ZfuseError
-from zfuse.pipeline._run import Progress
+from zfuse.pipeline.core import Progress
 from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.methods._select import Select
 
@@ -46,7 +46,7 @@ def listing(folder: Path) -> list[str]:
 
 def no_worker_left() -> bool:
     """Whether only the decoders' pool lives, which idles between runs."""
-    own = tuple(f"zfuse-{name}" for name in ("fold", "tile", "sink", "read_"))
+    own = tuple(f"zfuse-{name}" for name in ("fold", "tile"))
     return not [t.name for t in threading.enumerate() if t.name.startswith(own)]
 
 

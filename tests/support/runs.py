@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from zfuse.pipeline import run
 from zfuse.pipeline._config import make_config
-from zfuse.pipeline._run import Progress, run
+from zfuse.pipeline.core import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,8 @@ import tifffile
 from typer.testing import CliRunner
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline import run
 from zfuse.pipeline._config import make_config
-from zfuse.pipeline._run import run
 from zfuse.pipeline.cli._app import app
 from zfuse.pipeline.evaluation._evaluate import evaluate
 from zfuse.pipeline.evaluation._metrics import depth_mae, psnr, ssim

@@ -18,9 +18,8 @@ from typer.testing import CliRunner
 import zfuse
 from zfuse import engines
 from zfuse.errors import ZfuseError
-from zfuse.pipeline._fold import OrderedFold
+from zfuse.pipeline import make_job
 from zfuse.pipeline._plan import plan_tiles
-from zfuse.pipeline._run import make_job
 from zfuse.pipeline.cli._app import app
 from zfuse.pipeline.core._region import Region
 from zfuse.pipeline.core._sample import Sample
@@ -124,13 +123,9 @@ def test_planes_may_go_through_the_network_together(name: str) -> None:
 @every_network
 def test_the_order_of_arrival_does_not_change_a_bit(name: str) -> None:
     planes = scene(5, (40, 56))
-    method, stack = make_method(name), from_array(planes)
-    fold = OrderedFold(
-        method, method.calibrate(Sample(stack)), (1, 40, 56), stack.dtype,
-        replay=lambda: [(planes[:, None], 0)],
-    )  # fmt: skip
+    fold = zfuse.Fold(planes, name)
     for z in (3, 0, 4, 1, 2):
-        fold.add(planes[z][None], z)
+        fold.add(planes[z], z)
     assert_same(fold.finish(), folded(name, planes, [5]))
 
 
