@@ -1,30 +1,22 @@
 """Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
 
+from zfuse.kernels.cpu._band_average import add_focused, add_masked
+from zfuse.kernels.cpu._centroid import RunningCentroid, fold_centroid
 from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
-from zfuse.kernels.cpu._focus import (
-    GIVEN,
-    INVALID,
-    MEASURES,
-    accumulator,
-    finish_focus,
-    fold_focus,
-)
-from zfuse.kernels.cpu._focused import (
-    add_focused,
-    add_masked,
-    fold_centroid,
-    median_3x3,
-    reduce_by_strength,
-    shrink_band,
-)
+from zfuse.kernels.cpu._focus import fold_focus
 from zfuse.kernels.cpu._guided import guided_filter
 from zfuse.kernels.cpu._majority import majority_filter
-from zfuse.kernels.cpu._pyramid import add_expanded, keep_strongest, reduce_plane, subtract_expanded
+from zfuse.kernels.cpu._measures import GIVEN, INVALID, MEASURES, accumulator
+from zfuse.kernels.cpu._median import median_3x3
+from zfuse.kernels.cpu._peak import RunningPeak, finish_focus
+from zfuse.kernels.cpu._pyramid import add_expanded, reduce_plane, subtract_expanded
 from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
+from zfuse.kernels.cpu._strongest import keep_strongest, reduce_by_strength
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
+from zfuse.kernels.cpu._wiener import shrink_band
 
 __all__ = [
     "ACTIVITY_GAIN",
@@ -33,6 +25,8 @@ __all__ = [
     "MEASURES",
     "NO_WEIGHT",
     "WARP_REACH",
+    "RunningCentroid",
+    "RunningPeak",
     "accumulator",
     "add_expanded",
     "add_focused",

@@ -15,6 +15,7 @@ import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._rows import add_row, copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,19 +27,13 @@ __all__ = ["guided_filter"]
 
 @jit
 def _products(plane, guide, g, p, gg, gp):
-    _copy(guide, g)
-    _copy(plane, p)
+    copy_row(guide, g)
+    copy_row(plane, p)
     for x in range(guide.size):
         a = guide[x]
         b = plane[x]
         gg[x] = a * a
         gp[x] = a * b
-
-
-@jit
-def _copy(row, out):
-    for x in range(row.size):
-        out[x] = row[x]
 
 
 @jit
@@ -51,7 +46,7 @@ def _add_pair(a, b, out):
 def _window_sum(padded, radius, out):
     """Write out[x] = padded[x] + … + padded[x + 2 radius]."""
     n = out.size
-    _copy(padded[radius : radius + n], out)
+    copy_row(padded[radius : radius + n], out)
     for r in range(1, radius + 1):
         _add_pair(padded[radius - r : radius - r + n], padded[radius + r : radius + r + n], out)
 
@@ -60,20 +55,14 @@ def _window_sum(padded, radius, out):
 def _column_sum(ring, y, last, radius, out):
     """Sum the rows y - radius … y + radius that exist; row i lies in slot i % len(ring)."""
     slots = ring.shape[0]
-    _copy(ring[y % slots], out)
+    copy_row(ring[y % slots], out)
     for r in range(1, radius + 1):
         if y - r >= 0 and y + r <= last:
             _add_pair(ring[(y - r) % slots], ring[(y + r) % slots], out)
         elif y - r >= 0:
-            _add_one(ring[(y - r) % slots], out)
+            add_row(ring[(y - r) % slots], out)
         elif y + r <= last:
-            _add_one(ring[(y + r) % slots], out)
-
-
-@jit
-def _add_one(a, out):
-    for x in range(out.size):
-        out[x] += a[x]
+            add_row(ring[(y + r) % slots], out)
 
 
 @jit

@@ -1,7 +1,7 @@
-"""Laplacian pyramid steps and the running choice of the strongest coefficient (CPU).
+"""Laplacian pyramid steps (CPU).
 
-Duty: one level down, one level up, and the choice between planes. Must not know: how many levels
-there are, what a channel is, how tiles lie.
+Duty: one level down, one level up. Must not know: how many levels there are, what a channel is, how
+tiles lie.
 
 The generating kernel is Burt & Adelson's (1983) [1 4 6 4 1]/16 in both directions. Pixel i of the
 coarse level lies on pixel 2i of the fine one; beyond the edge the pixels replicate. Every pixel is
@@ -17,19 +17,14 @@ import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._rows import binomial_5
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
 
-__all__ = ["add_expanded", "keep_strongest", "reduce_plane", "subtract_expanded"]
-
-
-@jit
-def _column_smooth(a, b, c, d, e, out):
-    for x in range(out.size):
-        out[x] = (a[x] + e[x] + float32(4) * (b[x] + d[x]) + float32(6) * c[x]) * float32(1 / 16)
+__all__ = ["add_expanded", "reduce_plane", "subtract_expanded"]
 
 
 @jit
@@ -58,7 +53,7 @@ def reduce_plane(fine: Plane, coarse: Plane) -> None:
     smooth = np.empty(fine.shape[1], np.float32)
     for i in range(coarse.shape[0]):
         y = 2 * i
-        _column_smooth(
+        binomial_5(
             fine[max(y - 2, 0)], fine[max(y - 1, 0)], fine[y], fine[min(y + 1, last)],
             fine[min(y + 2, last)], smooth,
         )  # fmt: skip
@@ -121,72 +116,3 @@ def add_expanded(band: Plane, coarse: Plane, fine: Plane) -> None:
     column = np.empty(coarse.shape[1], np.float32)
     expanded = np.empty(band.shape[1], np.float32)
     _combine_expanded(band, coarse, float32(1), column, expanded, fine)
-
-
-@jit
-def _square_sum_rows(above, row, below, out):
-    for x in range(out.size):
-        out[x] = above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
-
-
-@jit
-def _add_square_sum_rows(above, row, below, out):
-    for x in range(out.size):
-        out[x] += above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
-
-
-@jit
-def _energy_row(column, energy):
-    last = column.size - 1
-    for x in range(1, last):
-        energy[x] = column[x - 1] + column[x] + column[x + 1]
-    energy[0] = column[0] + column[0] + column[min(1, last)]
-    energy[last] = column[max(last - 1, 0)] + column[last] + column[last]
-
-
-@jit
-def _strongest(energy, best, won):
-    for x in range(energy.size):
-        e = energy[x]
-        b = best[x]
-        won[x] = e > b
-        best[x] = e if e > b else b
-
-
-@jit
-def _take(won, band, kept):
-    for x in range(won.size):
-        new = band[x]
-        old = kept[x]
-        kept[x] = new if won[x] else old
-
-
-@jit_allocating
-def keep_strongest(decision: Plane, bands: Plane, best: Plane, kept: Plane) -> None:
-    """Keep, per pixel, the coefficients of the plane whose bands have the most energy there.
-
-    Parameters
-    ----------
-    decision : (B, Y, X) float32
-        The bands that decide together: their squares summed over 3 x 3 pixels and over the bands
-        are the energy. NaN never wins.
-    bands : (K, Y, X) float32
-        Coefficients of this plane that follow the decision.
-    best : (Y, X) float32
-        Energy of the winner so far, -1 before the first plane; updated.
-    kept : (K, Y, X) float32
-        Coefficients of the winner so far; updated.
-    """
-    count, height, width = decision.shape
-    column = np.empty(width, np.float32)
-    energy = np.empty(width, np.float32)
-    won = np.empty(width, np.bool_)
-    for y in range(height):
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
-        _square_sum_rows(decision[0, above], decision[0, y], decision[0, below], column)
-        for b in range(1, count):
-            _add_square_sum_rows(decision[b, above], decision[b, y], decision[b, below], column)
-        _energy_row(column, energy)
-        _strongest(energy, best[y], won)
-        for k in range(bands.shape[0]):
-            _take(won, bands[k, y], kept[k, y])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import int32
 
-from zfuse.kernels.cpu._focus import INVALID
 from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._measures import INVALID
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

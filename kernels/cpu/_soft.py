@@ -16,6 +16,7 @@ import numpy as np
 from numba import float32, int32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._rows import add_square_sum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,19 +138,13 @@ def log_activity(plane: Plane, floor: float, out: Plane) -> None:
 
 
 @jit
-def _add_square_sum(above, row, below, out):
-    for x in range(out.size):
-        out[x] += above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
-
-
-@jit
 def _log_energy(bands, scale, column, ratio, bits, out):
     count, height, _ = bands.shape
     for y in range(height):
         above, below = max(y - 1, 0), min(y + 1, height - 1)
         column[:] = 0
         for b in range(count):
-            _add_square_sum(bands[b, above], bands[b, y], bands[b, below], column)
+            add_square_sum(bands[b, above], bands[b, y], bands[b, below], column)
         _ratio_row(column, scale, ratio)
         _log2_row(bits, out[y])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import MEASURES, accumulator, fold_centroid
+from zfuse.kernels import MEASURES, RunningCentroid, accumulator, fold_centroid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,19 +39,21 @@ class Centroid:
 
     def __init__(self, region: Region, depth: Plane, planes: int) -> None:
         self._region, self._depth = region, depth
-        self._peak = np.rint(depth)  # whole planes: as many on either side
+        peak = np.rint(depth)
         last = np.float32(planes - 1)
-        self._reach = np.minimum(np.minimum(self._peak, last - self._peak), _REACH)
-        self._floor = np.full(depth.shape, np.inf, np.float32)
-        self._mass = np.zeros(depth.shape, np.float32)
-        self._moment = np.zeros(depth.shape, np.float32)
+        self._sums = RunningCentroid(
+            peak,
+            reach=np.minimum(np.minimum(peak, last - peak), _REACH),  # as many on either side
+            mass=np.zeros(depth.shape, np.float32),
+            moment=np.zeros(depth.shape, np.float32),
+            floor=np.full(depth.shape, np.inf, np.float32),
+        )
 
     def add(self, signal: NDArray[Any], z: int) -> None:
         """Fold planes (n, Y, X) of the decision signal."""
         fold_centroid(
-            signal, *self._region.offset, z, MEASURES["sml"], _WINDOW,
-            np.empty(0, accumulator("sml")), self._peak, self._reach,
-            self._mass, self._moment, self._floor,
+            signal, *self._region.offset, z, MEASURES["sml"], _WINDOW, accumulator("sml"),
+            self._sums,
         )  # fmt: skip
 
     def refined(self, where: NDArray[np.bool_]) -> Plane:
@@ -59,7 +61,8 @@ class Centroid:
 
         The score of planes out of focus, the lowest in reach, is not counted.
         """
-        mass = self._mass - (2 * self._reach + 1) * self._floor
-        use = (self._reach >= _LEAST_REACH) & where & (mass > 0)
-        refined = self._peak + self._moment / np.where(use, mass, 1)
+        peak, reach, mass, moment, floor = self._sums
+        above = mass - (2 * reach + 1) * floor
+        use = (reach >= _LEAST_REACH) & where & (above > 0)
+        refined = peak + moment / np.where(use, above, 1)
         return np.where(use, refined, self._depth).astype(np.float32)

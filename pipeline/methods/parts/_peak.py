@@ -14,6 +14,7 @@ import numpy as np
 from zfuse.kernels import (
     GIVEN,
     MEASURES,
+    RunningPeak,
     accumulator,
     finish_focus,
     fold_focus,
@@ -91,7 +92,7 @@ class FocusPeak:
         self._least = least
         self.window = window
         self._smooth = smooth
-        self._accumulate = np.empty(0, np.int64 if wide_sums else accumulator(measure or "sml"))
+        self._sum_dtype = np.dtype(np.int64) if wide_sums else accumulator(measure or "sml")
         # One allocation: glibc keeps pieces below 32 MB in its heap when they are freed, and tile
         # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
         size = shape[0] * shape[1]
@@ -100,9 +101,9 @@ class FocusPeak:
         memory[:] = 0
         floats = memory[: 6 * size].view(np.float32).reshape(3, *shape)
         shorts = memory[6 * size :].reshape(3, *shape)
-        self.best, self._previous, self._total = floats
-        self._before, self._after, self.index = shorts
-        self.best[:] = -2
+        self._peak = RunningPeak(*floats, *shorts)
+        self._peak.best[:] = -2
+        self.best, self.index = self._peak.best, self._peak.plane
         self.image = np.empty((channels, *shape), dtype)
         self.image[...] = 0
         self.planes = 0
@@ -148,18 +149,13 @@ class FocusPeak:
         """
         top, left = self._region.offset
         fold_focus(
-            signal, pixels, top, left, z, self._measure, self._least, self.window,
-            self._accumulate, invalid,
-            self.best, self._previous, self._total, self._before, self._after, self.index,
-            self.image,
+            signal, invalid, pixels, top, left, z, self._measure, self._least, self.window,
+            self._sum_dtype, self._peak, self.image,
         )  # fmt: skip
         self.planes = z + len(signal)
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return depth in planes and confidence, both (h, w)."""
-        depth, confidence = self.best, self._total  # in place: a tile's memory peaks here
-        finish_focus(
-            self.best, self._total, self._before, self._after, self.index, self.planes,
-            depth, confidence,
-        )  # fmt: skip
+        depth, confidence = self._peak.best, self._peak.total  # in place: memory peaks here
+        finish_focus(self._peak, self.planes, depth, confidence)
         return depth, confidence

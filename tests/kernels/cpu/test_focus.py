@@ -8,6 +8,7 @@ from support import naive
 from zfuse.kernels import (
     INVALID,
     MEASURES,
+    RunningPeak,
     accumulator,
     add_expanded,
     finish_focus,
@@ -25,20 +26,22 @@ def run_focus(signal, measure, window, block=None, core=None, pixels=None, least
     ys, xs = core or (slice(0, height), slice(0, width))
     shape = (ys.stop - ys.start, xs.stop - xs.start)
     pixels = signal[:, None] if pixels is None else pixels
-    best, previous, total = np.full(shape, -2, "f4"), np.zeros(shape, "f4"), np.zeros(shape, "f4")
-    before, after, index = (np.zeros(shape, "u2") for _ in range(3))
+    peak = RunningPeak(
+        np.full(shape, -2, "f4"),
+        *(np.zeros(shape, "f4") for _ in range(2)),
+        *(np.zeros(shape, "u2") for _ in range(3)),
+    )
     image = np.zeros((pixels.shape[1], *shape), pixels.dtype)
     for z in range(0, planes, block or planes):
         part = slice(z, z + (block or planes))
         s = np.ascontiguousarray(signal[part])
         fold_focus(
-            s, np.ascontiguousarray(pixels[part]), ys.start, xs.start, z, MEASURES[measure], least,
-            window, np.empty(0, accumulator(measure)), (s == INVALID).any((1, 2)),
-            best, previous, total, before, after, index, image,
+            s, (s == INVALID).any((1, 2)), np.ascontiguousarray(pixels[part]), ys.start, xs.start,
+            z, MEASURES[measure], least, window, accumulator(measure), peak, image,
         )  # fmt: skip
     depth, confidence = np.empty(shape, "f4"), np.empty(shape, "f4")
-    finish_focus(best, total, before, after, index, planes, depth, confidence)
-    return image, index, depth, confidence
+    finish_focus(peak, planes, depth, confidence)
+    return image, peak.plane, depth, confidence
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i4"])

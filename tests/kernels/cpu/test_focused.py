@@ -7,6 +7,7 @@ from support import naive
 
 from zfuse.kernels import (
     MEASURES,
+    RunningCentroid,
     accumulator,
     add_focused,
     add_masked,
@@ -79,19 +80,20 @@ def test_centroid_equals_the_sum_over_scores():
     rng = np.random.default_rng(0)
     stack = rng.integers(0, 1000, (9, 40, 50)).astype("u2")
     scores = np.stack([naive.score("sml", plane, 7) for plane in stack])[:, 5:35, 8:43]
-    peak, reach = np.full((30, 35), 4, "f4"), np.full((30, 35), 3, "f4")
-    mass, moment = np.zeros((30, 35), "f4"), np.zeros((30, 35), "f4")
-    floor = np.full((30, 35), np.inf, "f4")
+    centroid = RunningCentroid(
+        peak=np.full((30, 35), 4, "f4"),
+        reach=np.full((30, 35), 3, "f4"),
+        mass=np.zeros((30, 35), "f4"),
+        moment=np.zeros((30, 35), "f4"),
+        floor=np.full((30, 35), np.inf, "f4"),
+    )
     for z in (0, 4, 8):
-        fold_centroid(
-            stack[z : z + 4], 5, 8, z, MEASURES["sml"], 7, np.empty(0, accumulator("sml")),
-            peak, reach, mass, moment, floor,
-        )  # fmt: skip
+        fold_centroid(stack[z : z + 4], 5, 8, z, MEASURES["sml"], 7, accumulator("sml"), centroid)
     near = scores[1:8]
-    np.testing.assert_allclose(mass, near.sum(0), rtol=1e-6)
+    np.testing.assert_allclose(centroid.mass, near.sum(0), rtol=1e-6)
     expected = (near * np.arange(-3, 4)[:, None, None]).sum(0)
-    np.testing.assert_allclose(moment, expected, rtol=1e-5, atol=1)
-    np.testing.assert_array_equal(floor, near.min(0))
+    np.testing.assert_allclose(centroid.moment, expected, rtol=1e-5, atol=1)
+    np.testing.assert_array_equal(centroid.floor, near.min(0))
 
 
 def test_the_strongest_of_5_x_5_speaks():

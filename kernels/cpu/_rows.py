@@ -1,0 +1,72 @@
+"""Arithmetic on rows that several kernels share (CPU).
+
+Duty: one loop a function, over at most five arrays of one length: such loops vectorise. Must not
+know: what the rows are.
+"""
+
+from __future__ import annotations
+
+from numba import float32
+
+from zfuse.kernels.cpu._jit import jit
+
+__all__ = [
+    "add_product",
+    "add_row",
+    "add_square_sum",
+    "binomial_5",
+    "clear_where",
+    "copy_row",
+    "take_where",
+]
+
+
+@jit
+def copy_row(row, out):
+    """Write out = row."""
+    for x in range(out.size):
+        out[x] = row[x]
+
+
+@jit
+def add_row(row, total):
+    """Add row to total."""
+    for x in range(total.size):
+        total[x] += row[x]
+
+
+@jit
+def add_product(weight, row, total):
+    """Add weight · row to total."""
+    for x in range(total.size):
+        total[x] += weight[x] * row[x]
+
+
+@jit
+def add_square_sum(above, row, below, total):
+    """Add above² + row² + below² to total."""
+    for x in range(total.size):
+        total[x] += above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
+
+
+@jit
+def binomial_5(a, b, c, d, e, out):
+    """Write (a + 4 b + 6 c + 4 d + e) / 16, the generating kernel of Burt & Adelson (1983)."""
+    for x in range(out.size):
+        out[x] = (a[x] + e[x] + float32(4) * (b[x] + d[x]) + float32(6) * c[x]) * float32(1 / 16)
+
+
+@jit
+def take_where(chosen, row, kept):
+    """Replace kept by row where `chosen` is true."""
+    for x in range(kept.size):
+        new = row[x]
+        old = kept[x]
+        kept[x] = new if chosen[x] else old
+
+
+@jit
+def clear_where(invalid, out):
+    """Write 0 where `invalid` is above 0."""
+    for x in range(out.size):
+        out[x] = float32(0) if invalid[x] > float32(0) else out[x]
