@@ -46,7 +46,8 @@ def _one(name: str) -> None:
         ("family", method.family),
         ("reads planes", "once" if method.passes == 1 else f"{method.passes} times"),
         ("looks at", f"{method.halo} px round each pixel"),
-        ("runs on", entry.runs_on + (f" ({entry.needs})" if entry.needs else "")),
+        ("cut into tiles", entry.tiles),
+        ("runs on", entry.runs_on),
     ]
     say_table(rows + _network(name))
     settings = [
@@ -74,6 +75,6 @@ def _network(name: str) -> list[tuple[str, str]]:
         known = "none: no weights"
     return [
         ("source", MODELS[name].source),
-        ("scores", f"{known} (photographs of MFI-WHU, 71 to 80)"),
+        ("scores", f"{known} (ten pairs of photographs that it never saw)"),
         ("model card", str(card_path(name))),
     ]

@@ -88,10 +88,13 @@ class Adaptive(Method):
 
     name: Literal["adaptive"] = "adaptive"
     denoise: float = Field(
-        1.2, ge=0, le=4, description="noise variance that is shrunk away, in units of the estimate"
+        1.2,
+        ge=0,
+        le=4,
+        description="how much noise is removed: 0 none, 1 what was estimated",
     )
     quantitative: bool = Field(
-        False, description="only average pixels of planes in focus: nothing sharpened or shrunk"
+        False, description="only average planes in focus, so that intensities can be measured"
     )
 
     @property

@@ -38,7 +38,7 @@ class ComplexWavelet(BandMethod):
     """Merge planes in the bands of a dual-tree complex wavelet transform."""
 
     name: Literal["complex-wavelet"] = "complex-wavelet"
-    levels: int = Field(3, ge=1, le=7, description="levels; each doubles the scale")
+    levels: int = Field(3, ge=1, le=7, description="sizes of detail, each twice as coarse")
 
     def transform(self) -> BandTransform:
         """Return the transform."""

@@ -56,9 +56,9 @@ class Gaussian(BlendingMethod):
     """Average planes scale by scale, weights from a Gaussian pyramid of the activity."""
 
     name: Literal["gaussian"] = "gaussian"
-    levels: int = Field(4, ge=1, le=8, description="levels; each doubles the scale")
+    levels: int = Field(4, ge=1, le=8, description="sizes of detail, each twice as coarse")
     strength: float = Field(
-        4.0, gt=0, le=64, description="how hard the sharpest plane wins: power of the activity"
+        4.0, gt=0, le=64, description="how strongly the sharpest plane wins; 64: nearly a choice"
     )
 
     @property

@@ -64,11 +64,13 @@ class Guided(BlendingMethod):
 
     name: Literal["guided"] = "guided"
     strength: float = Field(
-        5.0, gt=0, le=64, description="how hard the sharpest plane wins: power of the activity"
+        5.0, gt=0, le=64, description="how strongly the sharpest plane wins; 64: nearly a choice"
     )
-    radius: int = Field(3, ge=1, le=8, description="of the guided filter's window, in pixels")
+    radius: int = Field(3, ge=1, le=8, description="pixels over which weights are smoothed")
     edge: float = Field(
-        2.0, gt=0, description="contrast that weights follow, in standard deviations of the noise"
+        2.0,
+        gt=0,
+        description="contrast of outlines, in multiples of the noise",
     )
 
     @property

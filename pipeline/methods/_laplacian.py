@@ -25,7 +25,7 @@ class Laplacian(BandMethod):
     """Merge planes band by band in a Laplacian pyramid."""
 
     name: Literal["laplacian"] = "laplacian"
-    levels: int = Field(4, ge=1, le=8, description="levels; each doubles the scale")
+    levels: int = Field(4, ge=1, le=8, description="sizes of detail, each twice as coarse")
 
     def transform(self) -> BandTransform:
         """Return the pyramid."""

@@ -61,9 +61,9 @@ class _Pairwise(NetworkMethod, BlendingMethod):
     family: ClassVar[str] = "pairwise"
 
     order: Literal["cascade", "tree"] = Field(
-        "tree", description="cascade: plane by plane; tree: pairs, pairs of pairs, …"
+        "tree", description="tree: pairs, then pairs of pairs; cascade: plane after plane"
     )
-    clamp: bool = Field(True, description="hold each merge within its two sources, pixel by pixel")
+    clamp: bool = Field(True, description="keep each pixel between the two that it is made of")
 
     @property
     def halo(self) -> int:

@@ -40,14 +40,22 @@ class Select(Method):
     keeps_intensities: ClassVar[dict[str, Any] | None] = {}
 
     name: Literal["select"] = "select"
-    measure: Measure = Field("sml", description="focus measure")
-    window: int = Field(9, ge=1, le=45, description="side of the window in pixels, odd")
+    measure: Measure = Field("sml", description="how sharpness is measured")
+    window: int = Field(
+        9,
+        ge=1,
+        le=45,
+        description="side in pixels, odd, of where sharpness is measured",
+    )
 
     contrast: Literal["most", "least"] = Field(
-        "most", description="least: thin phase objects, which nearly vanish in focus"
+        "most", description="what is in focus; least: transparent things, which vanish in focus"
     )
     smooth: int = Field(
-        0, ge=0, le=4, description="passes of smoothing before focus is measured: calms noise"
+        0,
+        ge=0,
+        le=4,
+        description="against noise: passes of smoothing, to decide on",
     )
 
     @field_validator("window")

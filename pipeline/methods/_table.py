@@ -20,13 +20,14 @@ __all__ = ["DEFAULT_METHOD", "METHODS", "Method", "MethodEntry", "make_method", 
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """What the table says of a method without importing it."""
+    """What the table says of a method without importing it, in words of those who use it."""
 
     module: str
     class_name: str
     summary: str
     runs_on: str = "CPU"
-    needs: str = ""
+    tiles: str = "the same, bit for bit"
+    """What becomes of the result when the image is cut into tiles."""
 
     def load(self) -> type[Method]:
         """Import the method's class."""
@@ -36,63 +37,61 @@ class MethodEntry:
 
 _HERE = "zfuse.pipeline.methods."
 
-_NETWORKS = "CPU, GPU"
-
 DEFAULT_METHOD = "adaptive"
+
+
+def _network(module: str, class_name: str, summary: str, tiles: str = "") -> MethodEntry:
+    tiles = tiles or "the same to about one of 255 grey levels"
+    return MethodEntry(_HERE + module, class_name, summary, "CPU, GPU", tiles)
+
 
 METHODS: dict[str, MethodEntry] = {
     "adaptive": MethodEntry(
-        _HERE + "_adaptive", "Adaptive", "averages in every band what is in focus, shrinks noise"
+        _HERE + "_adaptive",
+        "Adaptive",
+        "finds the depth, then averages all planes in focus there; removes noise",
     ),
     "complex-wavelet": MethodEntry(
         _HERE + "_complex_wavelet",
         "ComplexWavelet",
-        "dual-tree complex wavelets, strongest coefficients win",
+        "keeps the strongest detail of every size, with few ripples",
     ),
-    "fusion2void": MethodEntry(
-        _HERE + "_pairwise",
-        "Fusion2Void",
-        "network of two images, learned by inpainting; for pairs, stacks by a tree",
-        _NETWORKS,
+    "fusion2void": _network(
+        "_pairwise", "Fusion2Void", "neural network for two images; stacks pair by pair"
     ),
-    "fusionnet": MethodEntry(
-        _HERE + "_pairwise",
-        "FusionNet",
-        "encoder-decoder network of two images; for pairs, stacks by a tree",
-        _NETWORKS,
+    "fusionnet": _network(
+        "_pairwise", "FusionNet", "neural network for two images; stacks pair by pair; softer"
     ),
     "gaussian": MethodEntry(
-        _HERE + "_gaussian", "Gaussian", "soft mean of the planes in focus, scale by scale"
+        _HERE + "_gaussian", "Gaussian", "soft average of sharp planes, each size of detail apart"
     ),
     "guided": MethodEntry(
-        _HERE + "_guided", "Guided", "soft mean of the planes in focus, weights follow edges"
+        _HERE + "_guided", "Guided", "soft average of sharp planes that stops at outlines"
     ),
     "laplacian": MethodEntry(
-        _HERE + "_laplacian", "Laplacian", "Laplacian pyramid, strongest band wins"
+        _HERE + "_laplacian", "Laplacian", "keeps the strongest detail of every size"
     ),
-    "pdmnet": MethodEntry(
-        _HERE + "_pdmnet",
+    "pdmnet": _network(
+        "_pdmnet",
         "PdmNet",
-        "wavelet network: bands of all planes weighed, noise removed",
-        _NETWORKS,
+        "neural network for whole stacks: weighs all planes, removes noise",
+        "the same to 0.01 of 255 grey levels (a count of 16 bits here and there)",
     ),
-    "rpsnn": MethodEntry(
-        _HERE + "_pairwise",
-        "Rpsnn",
-        "R-PSNN, network of two images; for pairs, stacks by a tree",
-        _NETWORKS,
+    "rpsnn": _network(
+        "_pairwise", "Rpsnn", "neural network for two images; stacks pair by pair; may tint colours"
     ),
     "select": MethodEntry(
-        _HERE + "_select", "Select", "focus measure, sharpest plane's pixel copied bit for bit"
+        _HERE + "_select",
+        "Select",
+        "copies each pixel from the plane where it is sharpest",
     ),
-    "umis": MethodEntry(
-        _HERE + "_umis",
+    "umis": _network(
+        "_umis",
         "Umis",
-        "network learned without truth says what is sharp; its pixels, soft borders",
-        _NETWORKS,
+        "neural network finds the sharpest plane, whose pixels are taken",
     ),
     "wavelet": MethodEntry(
-        _HERE + "_wavelet", "Wavelet", "wavelet transform (DWT), strongest coefficients win"
+        _HERE + "_wavelet", "Wavelet", "keeps the strongest detail of every size; may leave ripples"
     ),
 }
 

@@ -88,19 +88,23 @@ class Umis(NetworkMethod):
     name: Literal["umis"] = "umis"
     batch: Batch = 1
     window: int = Field(
-        11, ge=1, le=45, description="side of the window in pixels, odd; published is 31"
+        11,
+        ge=1,
+        le=45,
+        description="side in pixels, odd, of where sharpness is measured",
     )
     majority: Literal["auto"] | int = Field(
         "auto",
-        description="side of the vote in pixels, odd, up to 51; 1: none; auto: by image and planes",
+        description="side in pixels, odd, of where pixels vote on the plane; 1: no vote; "
+        "auto: by the size of the stack",
     )
 
     feather: float = Field(
         2.0,
         ge=0,
         le=_SOFTEST,
-        description="standard deviation in pixels that softens borders between planes; "
-        "0: every pixel is copied from one plane, as published",
+        description="pixels by which borders between planes are softened; "
+        "0: every pixel is copied from one plane",
     )
 
     @field_validator("window", "majority")

@@ -34,9 +34,9 @@ class Wavelet(BandMethod):
 
     name: Literal["wavelet"] = "wavelet"
     wavelet: WaveletName = Field(
-        "sym4", description="haar is blocky and cheap; more taps are smoother and ring wider"
+        "sym4", description="shape of detail; haar is quick and blocky, large numbers ripple more"
     )
-    levels: int = Field(3, ge=1, le=7, description="levels; each doubles the scale")
+    levels: int = Field(3, ge=1, le=7, description="sizes of detail, each twice as coarse")
 
     def transform(self) -> BandTransform:
         """Return the transform."""

@@ -76,7 +76,7 @@ class BandMethod(BlendingMethod):
 
     levels: int
     limit: bool = Field(
-        False, description="keep each value within the range of the planes at its pixel"
+        False, description="keep each pixel between the lowest and the highest of the planes"
     )
 
     @abstractmethod

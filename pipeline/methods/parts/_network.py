@@ -49,14 +49,17 @@ class NetworkMethod(Method):
 
     runner: Literal[
         "auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "torch", "torch-compile"
-    ] = Field("auto", description="what runs the network; auto: the fastest that is installed")
+    ] = Field("auto", description="software that runs the network; auto: the fastest installed")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto",
-        description="of the network's arithmetic; fp16 needs a GPU to be faster; auto: fp32, but "
-        "bf16 through OpenVINO for all networks but pdmnet",
+        description="of its numbers; fp32 is exact, bf16 quick on new CPUs, fp16 on GPUs; auto: "
+        "bf16 by OpenVINO (but for pdmnet), else fp32",
     )
     threads: int | None = Field(
-        None, ge=1, exclude=True, description="of the runner; default: those of the run"
+        None,
+        ge=1,
+        exclude=True,
+        description="threads for the network; usually the run's",
     )
 
     def with_workers(self, workers: int) -> Self:

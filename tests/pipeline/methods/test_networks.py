@@ -105,6 +105,19 @@ def test_tiles_agree_with_the_whole_image(name: str, dtype: str) -> None:
     assert agrees(tiled.confidence, whole.confidence, 0.02)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_small_tiles_of_pdmnet_change_a_count_at_most(dtype: str) -> None:
+    """Noise of full range, where what lies beyond the halo shows most; as docs/methods.md says."""
+    top = np.iinfo(dtype).max
+    planes = np.random.default_rng(0).integers(0, top, (5, 200, 264)).astype(dtype)
+    whole, tiled = zfuse.fuse(planes, "pdmnet"), zfuse.fuse(planes, "pdmnet", tile=64)
+    apart = np.abs(whole.image.astype(int) - tiled.image)
+    assert apart.max() <= (dtype == "u2")
+    assert (apart > 0).mean() < 0.005
+    np.testing.assert_allclose(tiled.depth, whole.depth, atol=1e-4)
+    np.testing.assert_allclose(tiled.confidence, whole.confidence, atol=1e-4)
+
+
 @every_network
 @pytest.mark.parametrize("blocks", [[1, 1, 1, 1, 1], [2, 3], [4, 1]])
 def test_blocks_do_not_change_a_bit(name: str, blocks: list[int]) -> None:
