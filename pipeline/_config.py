@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    ValidationError,
-)
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from zfuse.errors import ZfuseError
 from zfuse.pipeline.alignment import AlignMode  # noqa: TC001 (pydantic)
-from zfuse.pipeline.core import one_line
+from zfuse.pipeline.core import Settings
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method
 
-__all__ = ["RunConfig", "load_settings", "make_config"]
+__all__ = ["RunConfig"]
 
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -49,13 +40,18 @@ def _path(value: Any) -> Any:
 PathText = Annotated[str, BeforeValidator(_path)]
 
 
-class RunConfig(BaseModel):
+class RunConfig(Settings):
     """One run: where from, where to, how.
 
-    Unknown keys are refused: a misspelt setting on a rig must not pass in silence.
+    Examples
+    --------
+    >>> import zfuse
+    >>> config = zfuse.RunConfig.from_file("laptop", input="in.tif", output="out.ome.zarr")
+    >>> config.memory, config.replace(memory="2GB").memory
+    (1000000000, 2000000000)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    ready_made = ""
 
     input: PathText = Field(description="OME-Zarr, TIFF, or a folder of plane images; path or URL")
     output: PathText = Field(description="ends in .ome.zarr, .ome.tif, .tif or .png")
@@ -80,41 +76,3 @@ class RunConfig(BaseModel):
     workers: int | None = Field(None, ge=1, description="threads; default: all cores")
     overwrite: bool = Field(False, description="replace an output that exists")
     allow_missing: bool = Field(False, description="read missing chunks as the fill value")
-
-
-def load_settings(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of run settings.
-
-    Raises
-    ------
-    ZfuseError
-        The file is missing, is no YAML, or holds no mapping.
-    """
-    import yaml
-
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ZfuseError(f"cannot read config {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise ZfuseError(f"config {path} is no valid YAML: {line}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ZfuseError(f"config {path} holds a {type(values).__name__}, not keys and values")
-    return values
-
-
-def make_config(values: dict[str, Any], origin: str = "settings") -> RunConfig:
-    """Validate settings.
-
-    Raises
-    ------
-    ZfuseError
-        One line: which key, which value, what is allowed.
-    """
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise ZfuseError(f"{origin}: {one_line(error, RunConfig)}") from error

@@ -65,7 +65,11 @@ def fuse(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads (default: all cores).")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="YAML file of these settings; options win over it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE_OR_NAME",
+            help="YAML file of these settings, or laptop, rig, workstation; options win over it.",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
@@ -75,10 +79,10 @@ def fuse(
     ] = False,
 ) -> None:
     """Fuse a focal stack into one image with depth and confidence maps."""
-    from zfuse.pipeline._config import load_settings, make_config
+    from zfuse.pipeline import RunConfig
     from zfuse.pipeline.methods import DEFAULT_METHOD
 
-    values: dict[str, Any] = load_settings(config) if config is not None else {}
+    values: dict[str, Any] = RunConfig.read_file(config) if config is not None else {}
     given = {
         "input": source,
         "output": output,
@@ -100,7 +104,7 @@ def fuse(
         )
     if quantitative:
         values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
-    settings = make_config(values, f"config {config}" if config is not None else "settings")
+    settings = RunConfig.checked(values, f"config {config}" if config is not None else "settings")
 
     from zfuse.pipeline import run
     from zfuse.pipeline.cli._progress import ConsoleProgress, compiling_notice

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core._reader import BaseReader as BaseReader
     from zfuse.pipeline.core._region import Region as Region, within as within
     from zfuse.pipeline.core._sample import Sample as Sample
+    from zfuse.pipeline.core._settings import Settings as Settings
     from zfuse.pipeline.core._signal import Signal as Signal
     from zfuse.pipeline.core._stack import (
         Channel as Channel,
@@ -56,6 +57,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_reader": ["BaseReader"],
         "_region": ["Region", "within"],
         "_sample": ["Sample"],
+        "_settings": ["Settings"],
         "_signal": ["Signal"],
         "_stack": ["Channel", "PlaneReader", "Stack"],
         "_staging": ["Staging", "check_absent", "check_staging", "replacing"],

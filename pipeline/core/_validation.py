@@ -6,12 +6,14 @@ Must not know: which settings there are.
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
 
 __all__ = ["nearest", "one_line"]
 
@@ -38,13 +40,46 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}: {nearest(key, model.model_fields)}"
+        *path, wrong = first["loc"]
+        return f"unknown key {key!r}: {nearest(str(wrong), _part(model, path).model_fields)}"
     if first["type"] == "missing":
         return f"the key {key!r} is missing"
     limits: dict[str, Any] = first.get("ctx", {})
     wanted = _LIMITS.get(first["type"])
     message = wanted.format(**limits) if wanted else first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], dict):  # of several keys at once: the message names them
+        return f"{key}: {message}" if key else message
     return f"{key} = {first['input']!r}: {message}"
+
+
+def _part(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:
+    """Return the class of the part of a model that lies at a path."""
+    for step in path:
+        if step in model.model_fields:
+            parts = list(_models(model.model_fields[str(step)]))
+            model = parts[0] if len(parts) == 1 else model
+        elif not isinstance(step, int):  # the tag that chose one class of a union
+            model = next(m for m in parts if step in _tags(m))
+    return model
+
+
+def _models(field: Any) -> Iterator[type[BaseModel]]:
+    """Find the models in a field's type."""
+    inner = getattr(field, "annotation", field)
+    if isinstance(inner, type) and issubclass(inner, BaseModel):
+        yield inner
+    for part in get_args(inner):
+        yield from _models(part)
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """Return the words that choose this class of a union."""
+    return {
+        word
+        for field in model.model_fields.values()
+        for word in get_args(field.annotation)
+        if isinstance(word, str)
+    }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

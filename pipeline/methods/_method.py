@@ -22,7 +22,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from zfuse.pipeline.core import Settings
 
 if TYPE_CHECKING:
     from typing import Self
@@ -46,14 +46,12 @@ class State(Protocol):
         """Take a block of planes (n, C, Y, X); `z` is the index of the first."""
 
 
-class Method(BaseModel, ABC):
+class Method(Settings, ABC):
     """A fusion method and its settings.
 
     The result for a pixel must depend only on the planes within `halo` pixels of it and on the
     calibration, never on where a region ends or how planes were blocked: tiled equals whole.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: ClassVar[str]
     """``selection``, ``transform`` or ``pairwise``."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zfuse.engines.training import Scene
+from zfuse.pipeline.core import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +23,8 @@ __all__ = ["HeldOut"]
 _FOLDERS = ("source_1", "source_2", "full_clear")
 
 
-class HeldOut(BaseModel):
+class HeldOut(Settings):
     """Which pairs are kept for validation: as MFI-WHU names them, NUMBER.jpg in three folders."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: str = Field("pairs/mfi_whu", description="with source_1, source_2 and full_clear in it")
     numbers: tuple[int, int] = Field((71, 80), description="first and last pair")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +24,8 @@ _BEYOND = 8  # px: networks take multiples of 8
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
-class Source(BaseModel):
+class Source(Settings):
     """What all entries of a config's ``sources`` have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(1.0, gt=0, description="how often this source is drawn from")
 

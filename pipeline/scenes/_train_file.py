@@ -7,27 +7,24 @@ learn, the terminal.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from zfuse.engines.training import Mix, TrainConfig
 from zfuse.errors import ZfuseError
-from zfuse.pipeline._config import load_settings
-from zfuse.pipeline.core import nearest, one_line
+from zfuse.pipeline.core import Settings
 from zfuse.pipeline.scenes._held_out import HeldOut
 from zfuse.pipeline.scenes._pairs import Pairs, Recomposed, SourceConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["TrainFile", "describe_data", "load_train_file"]
 
 
-class BatchConfig(BaseModel):
+class BatchConfig(Settings):
     """Batches of one kind: scenes of the same size and number of planes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     share: float = Field(1.0, gt=0, description="how often a batch is of this kind")
     size: int = Field(8, ge=1, description="scenes in a batch")
@@ -47,8 +44,10 @@ class BatchConfig(BaseModel):
         return Mix(sources, [s.weight for s in self.sources], self.size, self.share)
 
 
-class TrainFile(TrainConfig):
+class TrainFile(TrainConfig, Settings):
     """A training run with its sources; folders are relative to the data root (``--data``)."""
+
+    ready_made = "train"
 
     batches: tuple[BatchConfig, ...] = Field(min_length=1)
     held_out: HeldOut = HeldOut()
@@ -72,7 +71,7 @@ def load_train_file(
     Parameters
     ----------
     path
-        YAML file.
+        YAML file, or a ready-made one by its name, e.g. ``train-umis``.
     network
         That the command names; the file must be for the same.
     pairs
@@ -86,14 +85,11 @@ def load_train_file(
     ZfuseError
         One line: which key, which value, what is allowed.
     """
-    values = load_settings(path)
+    values = TrainFile.read_file(path)
     for pair in pairs:
         _set(values, pair)
     values |= {key: value for key, value in options.items() if value is not None}
-    try:
-        config = TrainFile.model_validate(values)
-    except ValidationError as error:
-        raise ZfuseError(f"config {path}: {_one_line(error)}") from error
+    config = TrainFile.checked(values, f"config {path}")
     if config.recipe.network != network:
         raise ZfuseError(
             f"config {path} trains {config.recipe.network!r}, not {network!r}: give its own config"
@@ -118,42 +114,6 @@ def _set(values: dict[str, Any], pair: str) -> None:
         raise ZfuseError(f"--set {pair!r}: the value is no number, word or list") from error
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise ZfuseError(f"--set {pair!r}: there is no such key in the config") from error
-
-
-def _one_line(error: ValidationError) -> str:
-    """Like `one_line`, with the nearest key of the part of the config that holds a wrong one."""
-    first = error.errors()[0]
-    if first["type"] != "extra_forbidden":
-        return one_line(error, TrainFile)
-    *path, wrong = first["loc"]
-    model: type[BaseModel] = TrainFile
-    for part in path:
-        if part in model.model_fields:
-            parts = list(_models(model.model_fields[str(part)]))
-            model = parts[0] if len(parts) == 1 else model
-        elif not isinstance(part, int):  # the tag that chose one class of a union
-            model = next(m for m in parts if part in _tags(m))
-    key = ".".join(str(part) for part in first["loc"])
-    return f"unknown key {key!r}: {nearest(str(wrong), model.model_fields)}"
-
-
-def _models(field: Any) -> Iterator[type[BaseModel]]:
-    """Find the models in a field's type."""
-    inner = getattr(field, "annotation", field)
-    if isinstance(inner, type) and issubclass(inner, BaseModel):
-        yield inner
-    for part in get_args(inner):
-        yield from _models(part)
-
-
-def _tags(model: type[BaseModel]) -> set[Any]:
-    """Return the words that choose this class of a union."""
-    return {
-        word
-        for field in model.model_fields.values()
-        for word in get_args(field.annotation)
-        if isinstance(word, str)
-    }
 
 
 def describe_data(config: TrainFile, root: Path) -> dict[str, list[str]]:

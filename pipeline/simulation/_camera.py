@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from zfuse.pipeline.core import Settings
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -18,10 +20,8 @@ __all__ = ["Camera"]
 _HEAD_ROOM = 0.62  # of the range is full scale: noise and highlights have room above it
 
 
-class Camera(BaseModel):
+class Camera(Settings):
     """Noise and scale of a camera."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     photons: float = Field(2000.0, gt=0, description="detected photons in a pixel at full scale")
     read_noise: float = Field(1.6, ge=0, description="standard deviation in electrons")

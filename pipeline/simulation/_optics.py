@@ -19,7 +19,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from zfuse.pipeline.core import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Optics", "psf", "transfer_functions"]
 
 
-class Optics(BaseModel):
+class Optics(Settings):
     """Objective, light and sampling."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     na: float = Field(0.4, gt=0, description="numerical aperture")
     wavelength: float = Field(0.55, gt=0, description="µm, in vacuum")

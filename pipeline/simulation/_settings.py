@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import one_line
+from zfuse.pipeline.core import Settings, one_line
 from zfuse.pipeline.simulation._camera import Camera
 from zfuse.pipeline.simulation._optics import Optics
 from zfuse.pipeline.simulation._relief import ReliefKind, TextureKind  # noqa: TC001 (pydantic)
@@ -22,30 +22,24 @@ __all__ = ["Fluorescence", "Relief", "Section", "SimulationSettings", "make_sett
 _MOST_VOXELS = 300_000_000  # some 30 bytes each while it is rendered
 
 
-class Relief(BaseModel):
+class Relief(Settings):
     """An opaque surface in reflected light."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["relief"] = "relief"
     surface: ReliefKind = Field("mixed", description="what the surface is made of")
     texture: TextureKind = Field("rough", description="detail on the surface")
 
 
-class Fluorescence(BaseModel):
+class Fluorescence(Settings):
     """Sparse things that shine in a volume."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["fluorescence"] = "fluorescence"
     beads: float = Field(20.0, ge=0, le=1000, description="mean number in 1000 µm²")
     filaments: float = Field(8.0, ge=0, le=1000, description="mean number in 1000 µm²")
 
 
-class Section(BaseModel):
+class Section(Settings):
     """A stained tissue section in transmitted light."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["section"] = "section"
     thickness: float = Field(4.0, gt=0, description="µm")
@@ -53,13 +47,11 @@ class Section(BaseModel):
     nuclei: float = Field(6.0, ge=0, le=100, description="mean number in 1000 µm²")
 
 
-class SimulationSettings(BaseModel):
+class SimulationSettings(Settings):
     """One simulated stack: specimen, optics, camera and what goes wrong on a real microscope.
 
     Unknown keys are refused. Equal settings give equal stacks.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     specimen: Annotated[Relief | Fluorescence | Section, Field(discriminator="kind")] = Relief()
     optics: Optics = Optics()
@@ -155,6 +147,4 @@ def _one_line(error: ValidationError, kind: str) -> str:
     first = error.errors()[0]
     if first["type"] == "extra_forbidden":
         return f"{first['loc'][-1]!r} is no setting of a {kind} simulation"
-    if first["type"] == "value_error":  # of several fields at once: the message names them
-        return first["msg"].removeprefix("Value error, ")
     return one_line(error, SimulationSettings)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import zfuse.configs
 from zfuse.errors import ZfuseError
-from zfuse.pipeline._config import RunConfig, load_settings, make_config
+from zfuse.pipeline import RunConfig
 
 READY_MADE = sorted(  # run configs; those for `zfuse train` are read in test_training.py
     path
@@ -34,7 +34,7 @@ PATHS = {"input": "a.tif", "output": "b.ome.zarr"}
     ],
 )
 def test_sizes(size: str | int, count: int) -> None:
-    assert make_config({**PATHS, "memory": size}).memory == count
+    assert RunConfig.checked({**PATHS, "memory": size}).memory == count
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,12 @@ def test_sizes(size: str | int, count: int) -> None:
         ({"method": None}, "None"),
         ({"memory": "much"}, "memory = 'much': 'much' is no size; write it like 640MB or 2GB"),
         ({"memory": "-1GB"}, "is no size"),
+        ({"memory": True}, r"memory = True: must not be true or false \(YAML's yes"),
+        ({"workers": True}, "workers = True: must not"),
+        ({"z_step": False}, "z_step = False: must not"),
+        ({"channel": True}, "channel = True: must not"),
+        ({"method": {"name": "select", "window": True}}, "window = True: must not"),
+        ({"memory": "0MB"}, "memory = 0: must be more than 0"),
         ({"memory": 0}, "memory = 0: must be more than 0"),
         ({"workers": 0}, "workers = 0: must be 1 or more"),
         ({"workers": "two"}, "workers = 'two': must be a whole number"),
@@ -64,17 +70,17 @@ def test_sizes(size: str | int, count: int) -> None:
 )
 def test_wrong_settings_are_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ZfuseError, match=message) as caught:
-        make_config({**PATHS, **settings}, "config run.yaml")
+        RunConfig.checked({**PATHS, **settings}, "config run.yaml")
     assert "\n" not in str(caught.value)
 
 
 def test_missing_keys_are_named() -> None:
     with pytest.raises(ZfuseError, match="config x: the key 'output' is missing"):
-        make_config({"input": "a.tif"}, "config x")
+        RunConfig.checked({"input": "a.tif"}, "config x")
 
 
 def test_a_config_is_a_value() -> None:
-    config = make_config({**PATHS, "input": Path("a.tif")})
+    config = RunConfig.checked({**PATHS, "input": Path("a.tif")})
     assert config.input == "a.tif"
     assert config == RunConfig.model_validate(PATHS)
     with pytest.raises(ValidationError, match="frozen"):
@@ -82,15 +88,43 @@ def test_a_config_is_a_value() -> None:
     assert RunConfig.model_validate(config.model_dump()) == config
 
 
+def test_replacing_checks_again() -> None:
+    config = RunConfig.checked({**PATHS, "method": {"name": "select", "window": 5}})
+    other = config.replace(memory="2GB", tile=64)
+    assert (other.memory, other.tile, other.method) == (2 * 10**9, 64, config.method)
+    assert config.memory is None
+    with pytest.raises(ZfuseError, match="settings: workers = 0: must be 1 or more"):
+        config.replace(workers=0)
+    with pytest.raises(ZfuseError, match="unknown key 'tyle': did you mean 'tile'"):
+        config.replace(tyle=64)
+
+
 @pytest.mark.parametrize("path", READY_MADE, ids=lambda path: path.name)
 def test_ready_made_configs_load(path: Path) -> None:
-    settings = load_settings(path)
-    config = make_config({**settings, **PATHS})
+    settings = RunConfig.read_file(path)
+    config = RunConfig.checked({**settings, **PATHS})
     assert set(settings) <= config.model_fields_set
 
 
-def test_there_are_ready_made_configs() -> None:
-    assert {path.stem for path in READY_MADE} >= {"laptop", "rig", "workstation"}
+def test_ready_made_configs_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("laptop", "rig", "workstation"):
+        file = next(path for path in READY_MADE if path.stem == name)
+        assert RunConfig.from_file(name, **PATHS) == RunConfig.from_file(file, **PATHS)
+    assert RunConfig.from_file("laptop", **PATHS, memory="2GB").memory == 2 * 10**9
+    with pytest.raises(ZfuseError, match="config laptop: the key 'input' is missing"):
+        RunConfig.from_file("laptop")
+    wrong = (
+        r"no config 'laptp': did you mean 'laptop'\? \(ready-made: laptop, rig, workstation\), or"
+    )
+    with pytest.raises(ZfuseError, match=wrong):
+        RunConfig.from_file("laptp")
+    (tmp_path / "mine").write_text("tile: 128")
+    assert RunConfig.from_file("mine", **PATHS).tile == 128
+    with pytest.raises(ZfuseError, match=r"cannot read config laptop\.yaml"):  # a file of one's own
+        RunConfig.from_file("laptop.yaml")
 
 
 @pytest.mark.parametrize(
@@ -107,17 +141,17 @@ def test_files_that_hold_no_settings(tmp_path: Path, text: str | bytes, message:
     path = tmp_path / "run.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ZfuseError, match=message) as caught:
-        load_settings(path)
+        RunConfig.read_file(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ZfuseError, match=r"cannot read config .*nope\.yaml"):
-        load_settings(tmp_path / "nope.yaml")
+        RunConfig.read_file(tmp_path / "nope.yaml")
     with pytest.raises(ZfuseError, match="cannot read config"):
-        load_settings(tmp_path)
+        RunConfig.read_file(tmp_path)
 
 
 def test_an_empty_file_is_no_settings(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("# nothing yet\n")
-    assert load_settings(tmp_path / "run.yaml") == {}
+    assert RunConfig.read_file(tmp_path / "run.yaml") == {}

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from zfuse.pipeline import run
-from zfuse.pipeline._config import make_config
+from zfuse.pipeline import RunConfig, run
 from zfuse.pipeline.core import Progress
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def write_collection(place: Path) -> None:
 
 
 def fuse_to(source: Path, output: Path, progress: Progress | None = None, **settings: Any) -> None:
-    config = make_config({"input": source, "output": output, "workers": 2, **settings})
+    config = RunConfig.checked({"input": source, "output": output, "workers": 2, **settings})
     summary = run(config, progress)
     assert summary.output == str(output)
     assert str(output) in str(summary)

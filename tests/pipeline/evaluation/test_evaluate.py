@@ -4,8 +4,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline import run
-from zfuse.pipeline._config import make_config
+from zfuse.pipeline import RunConfig, run
 from zfuse.pipeline.cli._app import app
 from zfuse.pipeline.evaluation._evaluate import evaluate
 from zfuse.pipeline.evaluation._metrics import depth_mae, psnr, ssim
@@ -20,7 +19,7 @@ def folder(tmp_path_factory):
     settings = make_settings(size=160, planes=8, photons=20_000, texture="fine", seed=1)
     write_simulated(simulate(settings), stack)
     for name in ("fused.ome.zarr", "fused.ome.tif", "picture.png"):
-        run(make_config({"input": str(stack), "output": str(folder / name), "tile": 64}))
+        run(RunConfig.checked({"input": str(stack), "output": str(folder / name), "tile": 64}))
     return folder
 
 
@@ -86,7 +85,11 @@ def test_depth_in_planes_is_converted_or_left_out(folder, tmp_path):
         metadata={"axes": "ZYX"},
     )
     for name in ("bare.fused.tif", "bare.fused.ome.tif"):
-        run(make_config({"input": str(array), "output": str(tmp_path / name), "overwrite": True}))
+        run(
+            RunConfig.checked(
+                {"input": str(array), "output": str(tmp_path / name), "overwrite": True}
+            )
+        )
         result = evaluate(tmp_path / name, truth=stack)
         expected = evaluate(folder / "fused.ome.zarr", truth=stack)
         assert result.scores["depth_mae"] == pytest.approx(expected.scores["depth_mae"], abs=0.01)

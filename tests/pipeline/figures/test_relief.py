@@ -6,7 +6,7 @@ from PIL import Image
 
 import zfuse
 from zfuse.errors import ZfuseError
-from zfuse.pipeline._config import make_config
+from zfuse.pipeline import RunConfig
 from zfuse.pipeline.figures._relief import relief_picture, render_relief
 
 
@@ -37,7 +37,9 @@ def test_render_reads_what_fuse_wrote(tmp_path):
         Image.fromarray(plane).save(tmp_path / "in" / f"z{z}.png")
     fused, picture = tmp_path / "f.ome.zarr", tmp_path / "r.png"
     zfuse.run(
-        make_config({"input": tmp_path / "in", "output": fused, "z_step": 1, "pixel_size": 0.5})
+        RunConfig.checked(
+            {"input": tmp_path / "in", "output": fused, "z_step": 1, "pixel_size": 0.5}
+        )
     )
     assert render_relief(fused, picture) == picture
     with Image.open(picture) as drawn:
