@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         each as each,
         wait_all as wait_all,
     )
+    from zfuse.pipeline.core._tiff_notes import tiff_notes as tiff_notes
     from zfuse.pipeline.core._validation import nearest as nearest, one_line as one_line
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -62,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_stack": ["Channel", "PlaneReader", "Stack"],
         "_staging": ["Staging", "check_absent", "check_staging", "replacing"],
         "_threads": ["chunk_pool", "cores", "each", "wait_all"],
+        "_tiff_notes": ["tiff_notes"],
         "_validation": ["nearest", "one_line"],
     },
 )

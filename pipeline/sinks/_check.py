@@ -6,9 +6,10 @@ formats are written.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import (
@@ -18,7 +19,9 @@ from zfuse.pipeline.core import (
     output_files,
     output_kind,
     staging_folder,
+    tiff_notes,
 )
+from zfuse.pipeline.sinks._labels import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +63,8 @@ def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = F
         check_absent(text)
     for path in files:
         _check_replaceable(path)
+    for path in files[1:]:
+        _check_map(path, files[0])
     check_staging(text)
     _check_writable(files[0])
 
@@ -91,19 +96,58 @@ def _check_apart(output: Path, source: str) -> None:
 
 
 def _check_replaceable(path: Path) -> None:
+    """Refuse to overwrite a folder that zfuse did not write. A file that was named may go."""
     if not os.path.lexists(path):
         return
-    if output_kind(path) == "ome-zarr":
-        if not path.is_dir() or not any((path / mark).is_file() for mark in _ZARR_MARKS):
-            raise ZfuseError(
-                f"output {path} exists and is not a Zarr group, so --overwrite leaves it alone; "
-                "move it away or choose another name"
-            )
-    elif not path.is_file():
+    if output_kind(path) != "ome-zarr":
+        good, wanted = path.is_file(), "a file"
+    else:
+        good, wanted = path.is_dir() and _is_marked(path), "an OME-Zarr that zfuse wrote"
+    if not good:
         raise ZfuseError(
-            f"output {path} exists and is not a file, so --overwrite leaves it alone; "
+            f"output {path} exists and is not {wanted}, so --overwrite leaves it alone; "
             "move it away or choose another name"
         )
+
+
+def _is_marked(group: Path) -> bool:
+    """Whether zfuse says in a group, or in the first image of a collection, that it made it."""
+    said = _attributes(group)
+    ome = said.get("ome")
+    collection = isinstance(ome, dict) and "bioformats2raw.layout" in ome
+    return "zfuse" in (_attributes(group / "0") if collection else said)
+
+
+def _attributes(group: Path) -> dict[str, Any]:
+    try:
+        said = json.loads((group / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _check_map(path: Path, image: Path) -> None:
+    """Refuse to overwrite a map that is not of this image: nobody has named it."""
+    if not path.is_file():
+        return
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            notes = tiff_notes(file)
+    except (OSError, ValueError):  # no TIFF
+        notes = {}
+    whose = str(notes.get("image", image.name))
+    if "quantity" not in notes:
+        what = "was not written by zfuse"
+    elif whose != clean(image.name) and path.with_name(whose).exists():
+        what = f"belongs to {path.with_name(whose)}"
+    else:
+        return
+    raise ZfuseError(
+        f"output {image} needs the name {path}, which {what}, so --overwrite leaves it alone; "
+        "move it away or choose another name"
+    )
 
 
 def _check_writable(path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.pipeline.sinks._labels import colour_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -82,7 +84,7 @@ def _channel(stack: Stack, index: int, window: tuple[float, float]) -> dict[str,
     else:
         label, colour = "", _COLOURS[index % len(_COLOURS)]
     if not stack.rgb or index >= 3:
-        colour = _hex(given.get("color")) or colour
+        colour = colour_of(given) or colour
     if stack.dtype.kind in "iu":
         info = np.iinfo(stack.dtype)
         lowest, highest = float(info.min), float(info.max)
@@ -104,11 +106,6 @@ def _channel(stack: Stack, index: int, window: tuple[float, float]) -> dict[str,
             "end": window[1],
         },
     }
-
-
-def _hex(colour: Any) -> str | None:
-    text = str(colour).removeprefix("#").upper()
-    return text if len(text) == 6 and set(text) <= set("0123456789ABCDEF") else None
 
 
 def _number(value: Any, default: float) -> float:

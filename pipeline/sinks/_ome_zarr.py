@@ -11,7 +11,6 @@ written, also empty ones: a chunk that is missing means damage.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +83,7 @@ class OmeZarrSink(Sink):
     ) -> None:
         super().__init__(stack, tile, output)
         self._folder = folder
-        self._provenance = json.loads(json.dumps(dict(provenance), default=str))
+        self._provenance = provenance
         self._pool = pool
         self._levels = plan_levels(self.height, self.width, tile)
         axes = metadata.map_axes(stack)

@@ -20,6 +20,7 @@ from zfuse.pipeline.core import (
     output_kind,
 )
 from zfuse.pipeline.sinks._check import check_output
+from zfuse.pipeline.sinks._labels import clean, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +92,13 @@ def open_output(
         t, c, _, y, x = stack.shape
         n_bytes += t * c * y * x * stack.dtype.itemsize * _SMALLEST_FRACTION[kind]
     check_space(Path(output), int(n_bytes))
-    return Output(Path(output), stacks, tile=tile, provenance=provenance, overwrite=overwrite)
+    return Output(
+        Path(output),
+        labelled(stacks),
+        tile=tile,
+        provenance=[clean(dict(entry)) for entry in provenance],
+        overwrite=overwrite,
+    )
 
 
 def _check_format(kind: str, output: str | Path, stack: Stack) -> None:

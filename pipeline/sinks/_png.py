@@ -78,7 +78,7 @@ class PngSink(Sink):
         super().__init__(stack, tile, output)
         self._path = files[0]
         self._pixels = np.empty((self.height, self.width, self.n_channels), stack.dtype)
-        self._maps = MapFiles(files[1], files[2], stack, provenance)
+        self._maps = MapFiles(files[1], files[2], stack, provenance, output.name)
 
     def _store(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.pipeline.sinks._labels import channel_names, clean, colour_of
 from zfuse.pipeline.sinks._maps import confidence_map, depth_map
 from zfuse.pipeline.sinks._sink import Sink
 from zfuse.pipeline.sinks._tiff_file import TiffFile
@@ -35,10 +36,17 @@ class MapFiles:
         Gives size and calibration.
     provenance
         Recorded in both, next to what the values mean.
+    image
+        Name of the image that they belong to, recorded likewise.
     """
 
     def __init__(
-        self, depth: Path, confidence: Path, stack: Stack, provenance: Mapping[str, Any]
+        self,
+        depth: Path,
+        confidence: Path,
+        stack: Stack,
+        provenance: Mapping[str, Any],
+        image: str,
     ) -> None:
         self._maps = []
         try:
@@ -49,7 +57,11 @@ class MapFiles:
                     stack,
                     np.dtype(np.float32),
                     channels=(stored.quantity + unit,),
-                    notes={**stored.attributes(), "provenance": dict(provenance)},
+                    notes={
+                        **stored.attributes(),
+                        "image": clean(image),
+                        "provenance": dict(provenance),
+                    },
                 )
                 self._maps.append((stored, file))
         except BaseException:
@@ -98,13 +110,14 @@ class TiffSink(Sink):
             stack,
             stack.dtype,
             channels=channel_names(stack),
+            colours=[colour_of(channel.omero) for channel in stack.channels],
             notes=provenance,
             rgb=stack.rgb and stack.shape[1] == 3,
             ome=name.endswith((".ome.tif", ".ome.tiff")),
             big=name.endswith(".btf"),
         )
         try:
-            self._maps = MapFiles(files[1], files[2], stack, provenance)
+            self._maps = MapFiles(files[1], files[2], stack, provenance, output.name)
         except BaseException:
             self._image.close()
             raise
@@ -128,10 +141,3 @@ class TiffSink(Sink):
         """Close the files."""
         self._image.close()
         self._maps.close()
-
-
-def channel_names(stack: Stack) -> tuple[str, ...]:
-    """Name of each channel; its index where the source has none."""
-    names = [channel.name for channel in stack.channels[: stack.shape[1]]]
-    names += [""] * (stack.shape[1] - len(names))
-    return tuple(name or str(index) for index, name in enumerate(names))

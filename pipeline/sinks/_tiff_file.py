@@ -9,13 +9,14 @@ an error, a memory map kills the process.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core import Stack
 
 __all__ = ["TiffFile"]
+
+_Channels: TypeAlias = "tuple[tuple[str, str | None], ...]"  # name and colour of each
 
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes of pixels; the rest is for tags
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
@@ -42,6 +45,8 @@ class TiffFile:
         Of the pixels.
     channels
         Channel names; one entry for a map.
+    colours
+        Six hexadecimal digits for each channel that has a colour, None for others.
     rgb
         The three channels are one colour image.
     ome
@@ -61,6 +66,7 @@ class TiffFile:
         *,
         channels: tuple[str, ...],
         notes: Mapping[str, Any],
+        colours: Sequence[str | None] = (),
         rgb: bool = False,
         ome: bool = False,
         big: bool = False,
@@ -75,6 +81,9 @@ class TiffFile:
         big = big or n_bytes > _CLASSIC_LIMIT
         imagej = not (ome or big) and dtype.name in (("uint8",) if rgb else _IMAGEJ_DTYPES)
         describe = _ome if ome else _imagej if imagej else _plain
+        named = tuple(zip_longest(channels, colours[: len(channels)]))
+        if rgb and describe is not _plain:  # the samples of a colour picture have no names there
+            named = ()
         with tifffile.TiffWriter(path, bigtiff=big, ome=ome, imagej=imagej) as writer:
             shape = (n_times, height, width, 3) if rgb else (n_times, self._planes, height, width)
             writer.write(
@@ -84,7 +93,7 @@ class TiffFile:
                 planarconfig="contig" if rgb else None,
                 metadata={
                     "axes": "TYXS" if rgb else "TCYX",
-                    **describe(stack, channels, rgb, dict(notes)),
+                    **describe(stack, named, dict(notes)),
                 },
                 resolution=_resolution(stack, 1.0 if imagej else 1e4),
                 resolutionunit="NONE" if imagej or stack.pixel_size is None else "CENTIMETER",
@@ -143,14 +152,15 @@ def _resolution(stack: Stack, per: float) -> tuple[float, float] | None:
     return per / stack.pixel_size[1], per / stack.pixel_size[0]
 
 
-def _ome(
-    stack: Stack, channels: tuple[str, ...], rgb: bool, notes: dict[str, Any]
-) -> dict[str, Any]:
+def _ome(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, Any]:
     import json
 
     said: dict[str, Any] = {"Name": stack.name, "Description": json.dumps(notes, default=str)}
-    if not rgb:
-        said["Channel"] = {"Name": list(channels)}
+    if channels:
+        said["Channel"] = [
+            {"Name": name} | ({"Color": _rgba(colour)} if colour else {})
+            for name, colour in channels
+        ]
     sizes = {"X": None, "Y": None, "Z": stack.z_step}
     if stack.pixel_size is not None:
         sizes |= {"Y": stack.pixel_size[0], "X": stack.pixel_size[1]}
@@ -162,9 +172,7 @@ def _ome(
     return said
 
 
-def _imagej(
-    stack: Stack, channels: tuple[str, ...], rgb: bool, notes: dict[str, Any]
-) -> dict[str, Any]:
+def _imagej(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, Any]:
     import json
 
     said: dict[str, Any] = {"Info": json.dumps(notes, default=str, ensure_ascii=False)}
@@ -174,19 +182,32 @@ def _imagej(
         said["spacing"] = abs(stack.z_step)
     if stack.time_step is not None:
         said["finterval"] = stack.time_step
-    if not rgb and stack.shape[0] * len(channels) <= _MOST_LABELS:
-        said["Labels"] = list(channels) * stack.shape[0]
+    if channels and stack.shape[0] * len(channels) <= _MOST_LABELS:
+        said["Labels"] = [name for name, _ in channels] * stack.shape[0]
+    if any(colour for _, colour in channels):
+        said["LUTs"] = [_ramp(colour or "FFFFFF") for _, colour in channels]
+        if len(channels) > 1:
+            said["mode"] = "composite"
     return said
 
 
-def _plain(
-    stack: Stack, channels: tuple[str, ...], rgb: bool, notes: dict[str, Any]
-) -> dict[str, Any]:
+def _rgba(colour: str) -> int:
+    """Colour as OME-XML has it: red, green, blue and opacity as one signed number of 32 bits."""
+    return int.from_bytes(bytes.fromhex(colour + "FF"), "big", signed=True)
+
+
+def _ramp(colour: str) -> NDArray[np.uint8]:
+    """Table (3, 256) from black to a colour, as ImageJ has it."""
+    steps = np.arange(256) * np.frombuffer(bytes.fromhex(colour), np.uint8)[:, np.newaxis]
+    return np.rint(steps / 255).astype(np.uint8)
+
+
+def _plain(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, Any]:
     import json
 
     said = {
         "name": stack.name,
-        "channels": list(channels),
+        "channels": [name for name, _ in channels],
         "pixel_size_yx_um": stack.pixel_size,
         "z_step_um": stack.z_step,
         "time_step_s": stack.time_step,

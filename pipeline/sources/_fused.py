@@ -6,7 +6,6 @@ truth of a simulated stack. Must not know: what is done with the images, how the
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError
 from zfuse.kernels import downsample
-from zfuse.pipeline.core import TRUTH, Channel, output_files
+from zfuse.pipeline.core import TRUTH, Channel, output_files, tiff_notes
 from zfuse.pipeline.sources._open import open_stack
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ def _tiff(place: Path, time: int) -> _Read:
             pixels = series.asarray()
         except (OSError, ValueError) as error:
             raise ZfuseError(f"{place} cannot be read as an image: {error}") from error
-        meta, said = tiff_meta(file, 0), _said(file)
+        meta, said = tiff_meta(file, 0), tiff_notes(file)
     axes = series.axes
     if "T" in axes:
         pixels, axes = np.take(pixels, time, axes.index("T")), axes.replace("T", "")
@@ -224,19 +223,6 @@ def _tiff(place: Path, time: int) -> _Read:
         colour == "S" and len(pixels) == 3,
         _unit(said),
     )
-
-
-def _said(file: Any) -> dict[str, Any]:
-    """Return what zfuse noted in a TIFF: see `zfuse.pipeline.sinks`; empty for others' files."""
-    if file.is_shaped:
-        plain = (file.shaped_metadata or [{}])[0]
-        return {**plain, **(plain.get("zfuse") or {})}
-    text = (file.imagej_metadata or {}).get("Info") or "{}"
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _unit(said: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from zfuse.pipeline.core._stack import Channel, Stack
 from zfuse.pipeline.sinks import open_output
 from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import depth_map
+from zfuse.pipeline.sources import open_fused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,6 +306,83 @@ def test_depth_is_rounded_finely_and_keeps_nan() -> None:
         assert np.nanmax(error) <= 1.001 / 512
 
 
+COLOURED = make_stack(
+    (2, 3, 16, 70, 100),
+    "tczyx",
+    channels=(
+        Channel("Cy5", {"color": "FF0000"}),
+        Channel("GFP", {"color": "#00ff80"}),
+        Channel("BF"),
+    ),
+)
+
+
+def test_colours_of_channels_are_kept(tmp_path: Path) -> None:
+    fused = make_fused(COLOURED)
+    for name in ("a.ome.zarr", "b.ome.tif", "c.tif"):
+        write(tmp_path / name, [COLOURED], [fused], 128)
+    omero = zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs["ome"]["omero"]
+    assert [channel["color"] for channel in omero["channels"]][:2] == ["FF0000", "00FF80"]
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        described = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]
+        assert [channel["Name"] for channel in described] == ["Cy5", "GFP", "BF"]
+        # Red, green, blue, opaque: a signed number of 32 bits.
+        assert [channel.get("Color") for channel in described] == [-0xFFFF01, 0x00FF80FF, None]
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        said = file.imagej_metadata
+        assert said is not None
+        assert said["mode"] == "composite"
+        ramp = np.arange(256)
+        for table, colour in zip(
+            said["LUTs"], [(255, 0, 0), (0, 255, 128), (255, 255, 255)], strict=True
+        ):
+            np.testing.assert_allclose(table, np.outer(colour, ramp / 255), atol=0.5)
+        images = np.stack([f.image for f in fused])
+        np.testing.assert_array_equal(file.asarray(), images)
+
+
+def test_without_colours_nothing_is_said_about_them(tmp_path: Path) -> None:
+    stack = make_stack((1, 2, 16, 70, 100), "czyx")
+    for name in ("b.ome.tif", "c.tif"):
+        write(tmp_path / name, [stack], [make_fused(stack)], 128)
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        assert "Color" not in str(file.ome_metadata)
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        assert "LUTs" not in (file.imagej_metadata or {})
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.tif", "a.ome.tif", "a.btf", "a.png"])
+def test_names_that_no_file_can_hold(tmp_path: Path, name: str) -> None:
+    odd = os.fsdecode(b"caf\xe9 \x01") if os.name == "posix" else "caf\udce9 \x01"
+    stack = replace(make_stack(), name=odd, channels=(Channel(odd, {"label": odd}),))
+    path = tmp_path / name
+    provenance = [{"source": odd, odd: [odd]}]
+    with open_output(path, [stack], tile=128, provenance=provenance) as output:
+        output.sinks[0].write(0, 0, 0, make_fused(stack)[0])
+    if name == "a.ome.zarr":
+        attributes = zarr.open_group(path, mode="r").attrs.asdict()
+        assert attributes["zfuse"]["source"] == "caf\ufffd \x01"
+        assert attributes["ome"]["multiscales"][0]["name"] == "caf\ufffd \ufffd"
+    elif name == "a.ome.tif":
+        with tifffile.TiffFile(path) as file:
+            image = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
+            assert image["Name"] == "caf\ufffd \ufffd"
+            assert json.loads(image["Description"])["source"] == "caf\ufffd \x01"
+    np.testing.assert_array_equal(open_fused(path).image, make_fused(stack)[0].image)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bytes that are no UTF-8 need such a disk")
+@pytest.mark.parametrize("name", [b"a\xff.ome.zarr", b"a\xff.tif", b"a\xff.ome.tif", b"a\xff.png"])
+def test_output_paths_that_are_no_utf_8(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9") / os.fsdecode(name)
+    for overwrite in (False, True):
+        with open_output(
+            path, [make_stack()], tile=128, provenance=[{}], overwrite=overwrite
+        ) as output:
+            output.sinks[0].write(0, 0, 0, make_fused(make_stack())[0])
+    assert open_fused(path).depth is not None
+
+
 def test_several_stacks_make_a_collection(tmp_path: Path) -> None:
     import yaozarrs
     from ome_zarr_models.v05 import Image
@@ -314,6 +394,8 @@ def test_several_stacks_make_a_collection(tmp_path: Path) -> None:
     root = zarr.open_group(tmp_path / "out.ome.zarr", mode="r")
     assert root.attrs["ome"]["bioformats2raw.layout"] == 3
     assert root["OME"].attrs["ome"]["series"] == ["0", "1"]
+    named = [root[i].attrs["ome"]["multiscales"][0]["name"] for i in ("0", "1")]
+    assert named == ["cells 0", "cells 1"]  # both are "cells" in the source
     yaozarrs.validate_zarr_store(tmp_path / "out.ome.zarr")
     BioFormats2Raw.from_zarr(root)
     for index, stack in enumerate(stacks):

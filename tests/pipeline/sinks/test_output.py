@@ -278,13 +278,43 @@ def test_only_an_earlier_output_is_replaced(tmp_path: Path) -> None:
     (folder / "photo.jpg").touch()
     (tmp_path / "folder.tif").mkdir()
     (tmp_path / "file.zarr").touch()
-    for name in ("holiday.zarr", "folder.tif", "file.zarr"):
+    zarr.save_array(tmp_path / "array.zarr", np.zeros((9, 9)))
+    zarr.save_group(tmp_path / "group.zarr", np.zeros((9, 9)))
+    zarr.create_group(tmp_path / "old.zarr", zarr_format=2)
+    for name in os.listdir(tmp_path):
+        before = listing(tmp_path / name) if (tmp_path / name).is_dir() else None
         with pytest.raises(ZfuseError, match="--overwrite leaves it alone"):
-            check_output(tmp_path / name, [], overwrite=True)
-    (folder / ".zgroup").touch()
-    check_output(folder, [], overwrite=True)
+            write_all(tmp_path / name, overwrite=True)
+        assert before is None or listing(tmp_path / name) == before
+    write_all(tmp_path / "ours.zarr")
+    check_output(tmp_path / "ours.zarr", [], overwrite=True)
     with pytest.raises(ZfuseError, match="lies inside the Zarr hierarchy"):
-        check_output(folder / "new.zarr", [])
+        check_output(tmp_path / "ours.zarr" / "new.zarr", [])
+    two = [make_stack(), make_stack()]
+    with open_output(tmp_path / "two.zarr", two, tile=128, provenance=[{}, {}]) as output:
+        for sink in output.sinks:
+            whole = np.zeros((100, 90), np.float32)
+            sink.write(0, 0, 0, Fused(np.zeros((1, 100, 90), np.uint16), whole, whole))
+    check_output(tmp_path / "two.zarr", [], overwrite=True)
+
+
+def test_maps_of_another_image_are_not_replaced(tmp_path: Path) -> None:
+    write_all(tmp_path / "x.tif")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ZfuseError, match=r"x\.depth\.tif exists"):
+        write_all(tmp_path / "x.png")
+    with pytest.raises(ZfuseError, match=r"x\.depth\.tif, which belongs to .*x\.tif"):
+        write_all(tmp_path / "x.png", overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    write_all(tmp_path / "x.tif", overwrite=True)
+    for path in list(tmp_path.iterdir()):  # all three renamed
+        path.rename(path.with_name(path.name.replace("x", "y")))
+    write_all(tmp_path / "y.tif", overwrite=True)
+    (tmp_path / "z.depth.tif").write_bytes(b"somebody's")
+    tifffile.imwrite(tmp_path / "w.depth.tif", np.zeros((9, 9)))
+    for name in ("z", "w"):
+        with pytest.raises(ZfuseError, match=f"{name}.depth.tif, which was not written by zfuse"):
+            write_all(tmp_path / f"{name}.tif", overwrite=True)
 
 
 @pytest.mark.parametrize("quantity", ["depth", "confidence"])
