@@ -10,21 +10,23 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.engines._axes import shape_of as shape_of
-    from zfuse.engines._models import (
-        MODELS as MODELS,
+    from zfuse.engines._cards import (
         PACKAGED as PACKAGED,
         Card as Card,
-        Model as Model,
         card as card,
         card_path as card_path,
-        model_named as model_named,
         read_graph as read_graph,
     )
-    from zfuse.engines._verify import verify as verify
+    from zfuse.engines._models import (
+        MODELS as MODELS,
+        Model as Model,
+        model_named as model_named,
+    )
+    from zfuse.engines.export import verify as verify
     from zfuse.engines.runners import (
         RUNNERS as RUNNERS,
+        Loader as Loader,
         Precision as Precision,
-        Recipe as Recipe,
         Runner as Runner,
         load as load,
         session as session,
@@ -34,17 +36,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_axes": ["shape_of"],
-        "_models": [
-            "Card",
-            "MODELS",
-            "Model",
-            "PACKAGED",
-            "card",
-            "card_path",
-            "model_named",
-            "read_graph",
-        ],
-        "_verify": ["verify"],
-        "runners": ["RUNNERS", "Precision", "Recipe", "Runner", "load", "session"],
+        "_cards": ["Card", "PACKAGED", "card", "card_path", "read_graph"],
+        "_models": ["MODELS", "Model", "model_named"],
+        "export": ["verify"],
+        "runners": ["RUNNERS", "Loader", "Precision", "Runner", "load", "session"],
     },
 )

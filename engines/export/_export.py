@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
-from zfuse.engines._models import Card, GraphFile, Tensor, model_named
-from zfuse.engines._precision import PARAMETERS, store_half
+from zfuse.engines._cards import Card, GraphFile, Tensor
+from zfuse.engines._models import model_named
+from zfuse.engines._stored import PARAMETERS, store_half
 from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference, probes, torch_outputs
 from zfuse.engines.export._to_onnx import to_onnx
 from zfuse.engines.runners import OnnxRuntimeRunner, Opened

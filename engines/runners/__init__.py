@@ -11,7 +11,7 @@ if TYPE_CHECKING:
         Precision as Precision,
         Runner as Runner,
     )
-    from zfuse.engines.runners._session import Recipe as Recipe, load as load, session as session
+    from zfuse.engines.runners._session import Loader as Loader, load as load, session as session
     from zfuse.engines.runners._table import (
         RUNNERS as RUNNERS,
         RunnerEntry as RunnerEntry,
@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_onnxruntime": ["OnnxRuntimeRunner"],
         "_runner": ["Opened", "Precision", "Runner"],
-        "_session": ["Recipe", "load", "session"],
+        "_session": ["Loader", "load", "session"],
         "_table": ["RUNNERS", "RunnerEntry", "fastest"],
     },
 )

@@ -109,7 +109,7 @@ def _share_arena() -> None:
 def _content(opened: Opened) -> bytes:
     if opened.precision == "fp32":
         return opened.content
-    from zfuse.engines._precision import half_content
+    from zfuse.engines.runners._half import half_content
 
     return half_content(opened.content)
 

@@ -18,13 +18,12 @@ from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
     from numpy.typing import NDArray
 
     from zfuse.engines._axes import Axis
-    from zfuse.engines._models import GraphFile
+    from zfuse.engines._cards import GraphFile
 
     Arrays = Mapping[str, NDArray[Any]]
 
@@ -133,12 +132,7 @@ class Runner(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     @abstractmethod

@@ -1,6 +1,6 @@
-"""Recipes for runners, and the runners that a process keeps open.
+"""Loaders of runners, and the runners that a process keeps open.
 
-A `Recipe` says what to open and opens nothing. `session` opens each recipe once in a process: a
+A `Loader` says what to open and opens nothing. `session` opens each loader's runner once: a
 network's weights are read, checked and optimised once, however many tiles or stacks follow. Must
 not know: how a graph is run.
 """
@@ -12,16 +12,17 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
-from zfuse.engines._models import card, model_of, read_graph
+from zfuse.engines._cards import card, read_graph
+from zfuse.engines._models import model_of
 from zfuse.engines.runners import RUNNERS, fastest
 from zfuse.engines.runners._runner import Opened, Precision, Runner
 from zfuse.errors import ZfuseError
 
-__all__ = ["Recipe", "load", "session"]
+__all__ = ["Loader", "load", "session"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Loader:
     """What `load` was asked for; `open` makes it a runner."""
 
     graph: str
@@ -43,8 +44,8 @@ class Recipe:
             raise ZfuseError(f"runner {chosen.runner} cannot serve here: {reason}")
         return RUNNERS[chosen.runner].load()(chosen.read())
 
-    def resolved(self) -> Recipe:
-        """Return the same recipe with the runner and precision that ``"auto"`` stands for here."""
+    def resolved(self) -> Loader:
+        """Return the same loader with the runner and precision that ``"auto"`` stands for here."""
         model, runner = model_of(self.graph), self.runner
         if runner == "auto":
             runner = fastest(self.arithmetic, "openvino" if model.bf16 else "onnxruntime")
@@ -83,7 +84,7 @@ def load(
     runner: str = "auto",
     precision: str = "fp32",
     threads: int | None = None,
-) -> Recipe:
+) -> Loader:
     """Say what to open; nothing is read yet.
 
     Parameters
@@ -111,7 +112,7 @@ def load(
         raise ZfuseError(f"unknown precision {precision!r}: choose from fp32, fp16, bf16, auto")
     if threads is not None and threads < 1:
         raise ZfuseError(f"threads = {threads}: must be 1 or more")
-    return Recipe(graph, runner, cast("Precision", precision), threads or 1)
+    return Loader(graph, runner, cast("Precision", precision), threads or 1)
 
 
 def session(
@@ -126,20 +127,20 @@ def session(
     Raises
     ------
     ZfuseError
-        As `load` and `Recipe.open` do.
+        As `load` and `Loader.open` do.
     """
-    recipe = load(graph, runner=runner, precision=precision, threads=threads).resolved()
+    loader = load(graph, runner=runner, precision=precision, threads=threads).resolved()
     # A forked child must not use its parent's runtime: its threads did not come along. Nor may it
     # close it, so the parent's sessions stay in the table, out of reach.
-    key = (os.getpid(), recipe)
+    key = (os.getpid(), loader)
     with _LOCK:
         opened = _SESSIONS.get(key)
         if opened is None or opened.closed:
-            opened = _SESSIONS[key] = recipe.open()
+            opened = _SESSIONS[key] = loader.open()
         return opened
 
 
-_SESSIONS: dict[tuple[int, Recipe], Runner] = {}
+_SESSIONS: dict[tuple[int, Loader], Runner] = {}
 _LOCK = threading.Lock()
 
 

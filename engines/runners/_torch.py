@@ -80,7 +80,7 @@ def module_of(opened: Opened) -> Any:
     import torch
     from onnx import load_model_from_string
 
-    from zfuse.engines._precision import parameters
+    from zfuse.engines._stored import parameters
 
     module = model_of(opened.graph).load()().graphs()[opened.graph].eval()
     arrays = parameters(load_model_from_string(opened.content))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from zfuse.engines.training._batches import Mix as Mix
+    from zfuse.engines.training._batches import BatchSource as BatchSource
     from zfuse.engines.training._config import TrainConfig as TrainConfig
     from zfuse.engines.training._run import train as train
     from zfuse.engines.training._scenes import Scene as Scene, SceneSource as SceneSource
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_batches": ["Mix"],
+        "_batches": ["BatchSource"],
         "_config": ["TrainConfig"],
         "_run": ["train"],
         "_scenes": ["Scene", "SceneSource"],

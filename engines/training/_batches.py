@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from zfuse.engines.training._scenes import SceneSource
 
-__all__ = ["Batches", "Mix"]
+__all__ = ["BatchSource", "Batches"]
 
 
 @dataclass(frozen=True)
-class Mix:
+class BatchSource:
     """Sources whose scenes fit into one batch: the same size and number of planes.
 
     Attributes
@@ -67,7 +67,7 @@ class Batches:
 
     def __init__(
         self,
-        mixes: Sequence[Mix],
+        mixes: Sequence[BatchSource],
         *,
         channels: int,
         seed: int,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from zfuse.engines.training._batches import Batches, Mix
+from zfuse.engines.training._batches import Batches, BatchSource
 from zfuse.engines.training._folder import RunFolder, read_weights
 from zfuse.engines.training._trainer import Trainer
 
@@ -40,7 +40,7 @@ class Watcher(Protocol):
 
 def train(
     config: TrainConfig,
-    mixes: Sequence[Mix],
+    mixes: Sequence[BatchSource],
     held_out: Sequence[Scene],
     out: Path,
     watcher: Watcher,

@@ -1,7 +1,7 @@
 """What training draws from: scenes, and sources that make them.
 
-The sources that read folders and simulate optics are in `zfuse.pipeline.scenes._pairs`, because
-the simulator is the pipeline's. Must not know: networks, losses, where pixels come from.
+The sources that read folders and simulate optics are in `zfuse.pipeline.scenes`, because the
+simulator is the pipeline's. Must not know: networks, losses, where pixels come from.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Source", "cropped", "images_in", "read", "sharp_images", "turned"]
+__all__ = ["ScenesConfig", "cropped", "images_in", "read", "sharp_images", "turned"]
 
 _BEYOND = 8  # px: networks take multiples of 8
 _IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
-class Source(Settings):
+class ScenesConfig(Settings):
     """What all entries of a config's ``sources`` have."""
 
     weight: float = Field(1.0, gt=0, description="how often this source is drawn from")

@@ -1,32 +1,37 @@
-"""The sources of a training config, and pairs with their truth.
+"""Pairs with their truth: photographed, or recomposed of sharp images.
 
-Duty: pairs that were photographed, pairs recomposed of sharp images; with the stacks of
-`_training_stacks` they are what ``sources`` may hold. Must not know: networks, losses.
+Must not know: stacks, networks, losses.
 """
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
 from zfuse.engines.training import Scene
-from zfuse.pipeline.scenes._images import Source, cropped, images_in, read, sharp_images, turned
-from zfuse.pipeline.scenes._stacks import Merged, Sharp, Simulated
+from zfuse.pipeline.scenes._images import (
+    ScenesConfig,
+    cropped,
+    images_in,
+    read,
+    sharp_images,
+    turned,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.engines.training import SceneSource
 
-__all__ = ["Pairs", "Recomposed", "SourceConfig"]
+__all__ = ["PairScenes", "RecomposedScenes"]
 
 
-class Pairs(Source):
+class PairScenes(ScenesConfig):
     """Pairs with their truth: ``first/N.jpg``, ``second/N.jpg``, ``truth/N.jpg`` of a folder."""
 
     kind: Literal["pairs"] = "pairs"
@@ -47,7 +52,7 @@ class Pairs(Source):
         return _PairSource([np.stack(images) for images in found], crop)
 
 
-class Recomposed(Source):
+class RecomposedScenes(ScenesConfig):
     """Sharp images made into pairs: an outline parts what is in focus from what is not.
 
     Half of the outlines are random blobs, half follow what is in the image: unions of its segments
@@ -65,11 +70,6 @@ class Recomposed(Source):
         return _RecomposedSource(self, sharp_images(self.folders, root, self.numbers), crop)
 
 
-SourceConfig = Annotated[
-    Pairs | Recomposed | Sharp | Simulated | Merged, Field(discriminator="kind")
-]
-
-
 class _PairSource:
     def __init__(self, pairs: list[NDArray[np.uint8]], crop: int) -> None:
         self._pairs = pairs  # (truth and two planes, Y, X, 3)
@@ -84,7 +84,9 @@ class _PairSource:
 
 
 class _RecomposedSource:
-    def __init__(self, config: Recomposed, images: list[NDArray[np.uint8]], crop: int) -> None:
+    def __init__(
+        self, config: RecomposedScenes, images: list[NDArray[np.uint8]], crop: int
+    ) -> None:
         self._config = config
         self._images = images
         self._segments: dict[int, NDArray[np.int32]] = {}

@@ -7,20 +7,26 @@ learn, the terminal.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from zfuse.engines.training import Mix, TrainConfig
+from zfuse.engines.training import BatchSource, TrainConfig
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Settings
-from zfuse.pipeline.scenes._held_out import HeldOut
-from zfuse.pipeline.scenes._pairs import Pairs, Recomposed, SourceConfig
+from zfuse.pipeline.scenes._pairs import PairScenes, RecomposedScenes
+from zfuse.pipeline.scenes._stacks import MergedScenes, SharpScenes, SimulatedScenes
+from zfuse.pipeline.scenes._validation import ValidationPairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["TrainFile", "describe_data", "load_train_file"]
+
+AnyScenes = Annotated[
+    PairScenes | RecomposedScenes | SharpScenes | SimulatedScenes | MergedScenes,
+    Field(discriminator="kind"),
+]
 
 
 class BatchConfig(Settings):
@@ -30,18 +36,19 @@ class BatchConfig(Settings):
     size: int = Field(8, ge=1, description="scenes in a batch")
     crop: int = Field(64, ge=16, description="edge of the scenes in px")
     planes: int = Field(2, ge=2, description="of a scene")
-    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    sources: tuple[AnyScenes, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _pairs_have_two(self) -> BatchConfig:
-        if self.planes != 2 and any(isinstance(s, Pairs | Recomposed) for s in self.sources):
+        pairs = PairScenes | RecomposedScenes
+        if self.planes != 2 and any(isinstance(s, pairs) for s in self.sources):
             raise ValueError(f"planes = {self.planes}, but pairs have 2: give them their own batch")
         return self
 
-    def open(self, root: Path) -> Mix:
+    def open(self, root: Path) -> BatchSource:
         """Open the sources."""
         sources = [source.open(self.crop, self.planes, root) for source in self.sources]
-        return Mix(sources, [s.weight for s in self.sources], self.size, self.share)
+        return BatchSource(sources, [s.weight for s in self.sources], self.size, self.share)
 
 
 class TrainFile(TrainConfig, Settings):
@@ -50,7 +57,7 @@ class TrainFile(TrainConfig, Settings):
     ready_made = "train"
 
     batches: tuple[BatchConfig, ...] = Field(min_length=1)
-    held_out: HeldOut = HeldOut()
+    held_out: ValidationPairs = ValidationPairs()
 
     @model_validator(mode="after")
     def _planes_fit(self) -> TrainFile:

@@ -19,8 +19,8 @@ from support.engine_cases import shipped, toy_in
 from zfuse import engines
 from zfuse.engines import MODELS, RUNNERS
 from zfuse.engines._axes import measure, shape_of
-from zfuse.engines._models import FOLDER_VARIABLE, read_graph
-from zfuse.engines._verify import random_inputs, verify
+from zfuse.engines._cards import FOLDER_VARIABLE, read_graph
+from zfuse.engines.export._verify import random_inputs, verify
 from zfuse.engines.runners import RunnerEntry, fastest
 from zfuse.engines.runners.tensorrt import _engine_cache
 from zfuse.engines.runners.tensorrt._tile_sizes import TileSizes
@@ -154,7 +154,7 @@ def test_wrong_words_are_refused_before_anything_is_read(
 def test_a_network_without_weights_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines._models, "PACKAGED", tmp_path)
+    monkeypatch.setattr(engines._cards, "PACKAGED", tmp_path)
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     with pytest.raises(ZfuseError, match=r"has no weights: .*umis\.json is missing; reinstall"):
         engines.load("umis").open()  # a session may be open already
@@ -208,7 +208,7 @@ import os, sys
 import numpy as np
 from zfuse import engines
 from support.engine_cases import TOY
-from zfuse.engines._verify import random_inputs
+from zfuse.engines.export._verify import random_inputs
 engines.MODELS["toy"] = TOY
 parent = engines.session("toy", runner="onnxruntime", threads=2)
 inputs = random_inputs(parent.tensors, 1, 32)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zfuse.engines import MODELS, _models, card
+from zfuse.engines import MODELS, _cards, card
 from zfuse.engines._models import Model
 from zfuse.errors import ZfuseError
 
@@ -56,5 +56,5 @@ def toy_in(folder: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "toy", TOY)
         shutil.copytree(_exported().name, folder)
-        patch.setenv(_models.FOLDER_VARIABLE, str(folder))
+        patch.setenv(_cards.FOLDER_VARIABLE, str(folder))
         yield folder

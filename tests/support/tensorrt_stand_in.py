@@ -16,7 +16,7 @@ import numpy as np
 
 from support.engine_cases import TOY
 from zfuse import engines
-from zfuse.engines._verify import random_inputs
+from zfuse.engines.export._verify import random_inputs
 from zfuse.engines.runners._gpu import Gpu
 from zfuse.engines.runners._onnxruntime import OnnxRuntimeRunner
 from zfuse.engines.runners._session import load

@@ -132,7 +132,8 @@ def parse(opened: Opened) -> Network:
     ZfuseError
         TensorRT is not installed or cannot read the graph.
     """
-    from zfuse.engines._precision import half_content, wide_content
+    from zfuse.engines._stored import wide_content
+    from zfuse.engines.runners._half import half_content
 
     trt = library()
     log = make_log(trt)

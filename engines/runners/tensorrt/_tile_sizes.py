@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zfuse.engines._axes import Axis
-    from zfuse.engines._models import Tensor
+    from zfuse.engines._cards import Tensor
 
 __all__ = ["TileSizes"]
 

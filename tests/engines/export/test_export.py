@@ -12,9 +12,10 @@ from support.engine_cases import GRAPHS, TOY, shipped, toy_in
 
 from zfuse import engines
 from zfuse.engines import MODELS
-from zfuse.engines._models import Model, card, read_graph
-from zfuse.engines._verify import random_inputs
+from zfuse.engines._cards import card, read_graph
+from zfuse.engines._models import Model
 from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference
+from zfuse.engines.export._verify import random_inputs
 from zfuse.engines.runners._onnxruntime import OnnxRuntimeRunner
 from zfuse.engines.runners._session import load
 from zfuse.errors import ZfuseError
@@ -30,8 +31,9 @@ from onnx import TensorProto, numpy_helper  # noqa: E402
 from support.toy_network import Toy  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from zfuse.engines import _precision  # noqa: E402
+from zfuse.engines import _stored  # noqa: E402
 from zfuse.engines.export import _export  # noqa: E402
+from zfuse.engines.runners import _half  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +104,7 @@ def test_runtime_folds_the_casts_and_computes_in_float32(toy: Path, tmp_path: Pa
 def test_widened_weights_change_nothing(toy: Path, graph: str) -> None:
     recipe = load(graph)
     opened = recipe.read()
-    wide = _precision.wide_content(opened.content)
+    wide = _stored.wide_content(opened.content)
     assert len(wide) > len(opened.content)
     assert not [i for i in onnx.load_model_from_string(wide).graph.initializer if i.data_type == 10]
     inputs = random_inputs(opened.file.inputs, 2, 4 * opened.multiple)
@@ -124,7 +126,7 @@ def test_weights_beyond_half_stay_float32() -> None:
         [numpy_helper.from_array(values, "w")],
     )
     model = onnx.helper.make_model(graph)
-    _precision.store_half(model, {"w"})
+    _stored.store_half(model, {"w"})
     assert model.graph.initializer[0].data_type == TensorProto.FLOAT
 
 
@@ -251,7 +253,7 @@ def heavy(model: Any) -> dict[str, int]:
 
 
 def test_convolutions_are_in_half_and_the_last_is_not(toy: Path) -> None:
-    half = _precision.in_half(load_model("toy"))
+    half = _half.in_half(load_model("toy"))
     onnx.checker.check_model(half, full_check=True)
     kinds = list(heavy(half).values())
     assert kinds.count(TensorProto.FLOAT16) == 3

@@ -12,8 +12,8 @@ from support.engine_cases import GRAPHS, TOY, toy_in
 
 from zfuse import engines
 from zfuse.engines import RUNNERS
-from zfuse.engines._verify import random_inputs
 from zfuse.engines.export._parity import difference
+from zfuse.engines.export._verify import random_inputs
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:

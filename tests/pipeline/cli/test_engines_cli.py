@@ -10,7 +10,7 @@ import pytest
 from support.engine_cases import toy_in
 from typer.testing import CliRunner
 
-from zfuse.engines import _models, load
+from zfuse.engines import _cards, load
 from zfuse.engines.runners import RUNNERS
 from zfuse.engines.runners.tensorrt import _engine_cache
 from zfuse.pipeline.cli._app import app
@@ -63,8 +63,8 @@ def test_list_tells_of_damage_and_fails(toy: Path) -> None:
 def test_list_shows_networks_without_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_models, "PACKAGED", tmp_path)
-    monkeypatch.delenv(_models.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(_cards, "PACKAGED", tmp_path)
+    monkeypatch.delenv(_cards.FOLDER_VARIABLE, raising=False)
     done = zfuse("list")
     assert done.exit_code == 0
     assert "network umis has no weights" in done.stdout
@@ -128,7 +128,7 @@ def test_export(toy: Path, tmp_path: Path) -> None:
     assert "toy.json: 2 graphs, 0.01 MB" in done.stdout
     for graph in ("toy", "toy-fold"):  # the same weights make the same file
         assert (out / f"{graph}.onnx").read_bytes() == (toy / f"{graph}.onnx").read_bytes()
-    about = _models.Card.model_validate_json((out / "toy.json").read_text())
+    about = _cards.Card.model_validate_json((out / "toy.json").read_text())
     assert about.training == story
     assert about.scores == {"ssim": 0.9, "psnr": 40.5}
 
@@ -148,7 +148,7 @@ def test_checkpoints_are_averaged(toy: Path, tmp_path: Path) -> None:
     done = zfuse("export", "toy", *both, "--out", tmp_path / "out")
     assert done.exit_code == 0
     assert (tmp_path / "out" / "toy.onnx").read_bytes() == (toy / "toy.onnx").read_bytes()
-    about = _models.Card.model_validate_json((tmp_path / "out" / "toy.json").read_text())
+    about = _cards.Card.model_validate_json((tmp_path / "out" / "toy.json").read_text())
     assert about.training == {"averaged": [{"seed": 0.5}, {"seed": 1.5}]}
 
     state = {k: v[..., :1] if v.ndim else v for k, v in first.items()}

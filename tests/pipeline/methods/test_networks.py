@@ -651,9 +651,9 @@ def test_missing_weights_are_one_line(
 
 
 def _weights(name: str) -> Path:
-    from zfuse.engines import _models
+    from zfuse.engines import _cards
 
-    return _models._folder(name)
+    return _cards._folder(name)
 
 
 def test_networks_need_no_torch() -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.engines._axes import shape_of
-from zfuse.engines._models import card, model_named
-from zfuse.engines.export import LARGEST_DIFFERENCE, difference
+from zfuse.engines._cards import card
+from zfuse.engines._models import model_named
+from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference
 from zfuse.engines.runners import RUNNERS, load
 from zfuse.errors import ZfuseError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.engines._models import Tensor
+    from zfuse.engines._cards import Tensor
 
     Arrays = dict[str, NDArray[Any]]
 

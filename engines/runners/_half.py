@@ -1,38 +1,29 @@
-"""Number formats of ONNX graphs: weights stored in half, widened again, or a whole graph in half.
+"""A graph in half: which operations compute in float16, and casts where precisions meet.
 
-What ships is arithmetic in float32 on weights stored as float16: a `Cast` behind each, which
-runtimes fold when they load. TensorRT reads the precision of every operation from the graph, so
-its fp16 is a graph of its own, `in_half`. Needs `onnx`. Must not know: torch, files, runners.
+TensorRT reads the precision of every operation from the graph, so fp16 is a graph of its own. Needs
+`onnx`. Must not know: torch, files, runners.
+
+Not done by ``onnxruntime.transformers.float16`` (1.31), tried on the shipped networks: it rounds
+every tensor between operations to half, also round those that are to stay in float32. With the same
+choice of operations FusionNet, R-PSNN and Fusion2Void then differ from float32 by 7e-4, 3e-4 and
+3e-4 of the largest value instead of 4e-4, 5e-7 and 3e-5; UMIS and all of PDMNet's graphs do not
+load, as casts of shared tensors get the same name twice. Without a choice PDMNet's sums overflow.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import (
-    TensorProto,
-    helper,
-    load_model_from_string,
-    numpy_helper,
-    shape_inference,
-)
+from onnx import TensorProto, helper, load_model_from_string, numpy_helper, shape_inference
 
+from zfuse.engines._stored import LARGEST_HALF, rename, widen
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto, NodeProto
 
-__all__ = ["half_content", "in_half", "parameters", "store_half", "wide_content", "widen"]
-
-PARAMETERS = "zfuse.parameters"
-"""Metadata of a graph: which of its stored arrays are the network's, by name."""
-
-_LARGEST = float(np.finfo(np.float16).max)
-_WIDE = ".float"  # a stored weight's name, widened
+__all__ = ["half_content", "in_half"]
 
 # Worth half precision: nearly all of a network's time.
 _HEAVY = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
@@ -47,57 +38,6 @@ _LIGHT = {
 # Inputs whose precision does not follow the operation's: scales are float32, shapes read no value.
 _ANY_PRECISION = {"Resize": (1, 2), "Shape": (0,), "Size": (0,)}
 _PIXEL_CHANNELS = 5  # a convolution to so few makes pixels, not features; PDMNet's last has 5
-
-
-def store_half(model: ModelProto, names: Collection[str]) -> None:
-    """Store float32 weights as float16, in place; values are rounded unless they fit already.
-
-    Parameters
-    ----------
-    model
-        The graph; a weight ``w`` keeps its name, a `Cast` after it makes ``w.float``.
-    names
-        Weights to store so; those beyond float16's range are left.
-    """
-    graph, casts = model.graph, []
-    for stored in graph.initializer:
-        values = numpy_helper.to_array(stored)
-        if stored.name not in names or stored.data_type != TensorProto.FLOAT:
-            continue
-        if not np.all(np.abs(values) <= _LARGEST):
-            continue
-        stored.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored.name))
-        _rename_inputs(graph, {stored.name: stored.name + _WIDE})
-        wide = stored.name + _WIDE
-        casts.append(helper.make_node("Cast", [stored.name], [wide], wide, to=TensorProto.FLOAT))
-    _prepend(graph, casts)
-
-
-def widen(model: ModelProto) -> None:
-    """Undo `store_half`, in place: float32 weights, no casts."""
-    graph = model.graph
-    stored = {i.name: i for i in graph.initializer if i.data_type == TensorProto.FLOAT16}
-    renamed = {}
-    for node in list(graph.node):
-        if node.op_type == "Cast" and node.input[0] in stored and node.output[0].endswith(_WIDE):
-            name = node.input[0]
-            values = numpy_helper.to_array(stored[name]).astype(np.float32)
-            stored[name].CopyFrom(numpy_helper.from_array(values, name))
-            renamed[node.output[0]] = name
-            graph.node.remove(node)
-    _rename_inputs(graph, renamed)
-
-
-def parameters(model: ModelProto) -> dict[str, NDArray[Any]]:
-    """Return weights and buffers under their names in the `state_dict`, halves widened."""
-    names = next(p.value for p in model.metadata_props if p.key == PARAMETERS).split()
-    stored = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
-    return {
-        name: stored[name].astype(np.float32)
-        if stored[name].dtype == np.float16
-        else stored[name].copy()
-        for name in names
-    }
 
 
 def in_half(model: ModelProto) -> ModelProto:
@@ -136,14 +76,6 @@ def half_content(content: bytes) -> bytes:
     return result
 
 
-def wide_content(content: bytes) -> bytes:
-    """Return an ONNX file's graph with float32 weights, as a file."""
-    model = load_model_from_string(content)
-    widen(model)
-    result: bytes = model.SerializeToString()
-    return result
-
-
 class _Half:
     """Rewrites nodes one after another, with casts where precisions meet."""
 
@@ -177,8 +109,8 @@ class _Half:
             if output.name in self._half:
                 inner = f"{output.name}.half"
                 for node in self.nodes:
-                    _replace(node.output, {output.name: inner})
-                    _replace(node.input, {output.name: inner})
+                    rename(node.output, {output.name: inner})
+                    rename(node.input, {output.name: inner})
                 self.nodes.append(_cast(inner, output.name, half=False))
 
     def _suits(self, node: NodeProto) -> bool:
@@ -205,7 +137,7 @@ class _Half:
             self._cast[name, half] = new
             if name in self.constants:
                 values = numpy_helper.to_array(self.constants[name])
-                values = np.clip(values, -_LARGEST, _LARGEST).astype(np.float16)
+                values = np.clip(values, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
                 self.constants[new] = numpy_helper.from_array(values, new)
             else:
                 self.nodes.append(_cast(name, new, half=half))
@@ -283,20 +215,3 @@ def _pixel_convolutions(graph: GraphProto, images: set[str]) -> set[str]:
 def _cast(name: str, new: str, *, half: bool) -> NodeProto:
     to = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     return helper.make_node("Cast", [name], [new], new, to=to)
-
-
-def _prepend(graph: GraphProto, nodes: list[NodeProto]) -> None:
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *rest])
-
-
-def _rename_inputs(graph: GraphProto, names: Mapping[str, str]) -> None:
-    for node in graph.node:
-        _replace(node.input, names)
-
-
-def _replace(field: Any, names: Mapping[str, str]) -> None:
-    for i, name in enumerate(field):
-        if name in names:
-            field[i] = names[name]

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["HeldOut"]
+__all__ = ["ValidationPairs"]
 
 _FOLDERS = ("source_1", "source_2", "full_clear")
 
 
-class HeldOut(Settings):
+class ValidationPairs(Settings):
     """Which pairs are kept for validation: as MFI-WHU names them, NUMBER.jpg in three folders."""
 
     folder: str = Field("pairs/mfi_whu", description="with source_1, source_2 and full_clear in it")
