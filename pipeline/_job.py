@@ -129,7 +129,7 @@ def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
     begun = time.perf_counter()
     aligned = align_stack(job.stack, align, job.channel, copies=job.method.copies_pixels)
     progress.note(f"{job.stack.name}: {aligned.summary} ({time.perf_counter() - begun:.1f} s)")
-    for line in aligned.doubts:
+    for line in aligned.warnings:
         progress.warn(f"{job.stack.name}: {line}")
     return replace(job, stack=aligned.stack, aligned=aligned)
 

@@ -6,12 +6,12 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.pipeline.alignment._align import Aligned as Aligned, align_stack as align_stack
-    from zfuse.pipeline.alignment._transform import AlignMode as AlignMode
+    from zfuse.pipeline.alignment._similarity import AlignMode as AlignMode
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_align": ["Aligned", "align_stack"],
-        "_transform": ["AlignMode"],
+        "_similarity": ["AlignMode"],
     },
 )

@@ -15,15 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from zfuse.pipeline.alignment._estimate import SURE, Fit, Levels, fit_pair
+from zfuse.pipeline.alignment._estimate import SURE, DetailPyramid, Fit, fit_pair
 from zfuse.pipeline.alignment._planes import reduced_planes, reduction
 from zfuse.pipeline.alignment._reader import AlignedReader
-from zfuse.pipeline.alignment._transform import IDENTITY, Transform, common_area
+from zfuse.pipeline.alignment._similarity import IDENTITY, Similarity, common_area
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zfuse.pipeline.alignment._transform import Freedom
+    from zfuse.pipeline.alignment._similarity import MotionModel
     from zfuse.pipeline.core import Stack
 
 __all__ = ["Aligned", "align_stack"]
@@ -51,7 +51,7 @@ class Motion:
         The same before it was decided whether to move them.
     """
 
-    transforms: tuple[Transform, ...]
+    transforms: tuple[Similarity, ...]
     kept: tuple[int, ...]
     moved: float
     found: float
@@ -71,7 +71,7 @@ class Aligned:
         For the output's metadata.
     summary
         For people: what was found, in a line.
-    doubts
+    warnings
         What was not found, one line each.
     """
 
@@ -79,11 +79,11 @@ class Aligned:
     reader: AlignedReader | None
     record: dict[str, Any]
     summary: str
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def align_stack(
-    stack: Stack, freedom: Freedom, channel: int | None = None, *, copies: bool = False
+    stack: Stack, model: MotionModel, channel: int | None = None, *, copies: bool = False
 ) -> Aligned:
     """Find how the planes of a stack lie on each other.
 
@@ -91,7 +91,7 @@ def align_stack(
     ----------
     stack
         The stack. Its planes are read once, made small to a megapixel.
-    freedom
+    model
         ``"translation"``, or ``"similarity"``: with scale and angle.
     channel
         Channel that is looked at; by default all together. All channels move alike.
@@ -105,25 +105,27 @@ def align_stack(
     """
     times, _, planes, *_ = stack.shape
     reference = planes // 2
-    motions = [_motion(stack, freedom, channel, t, reference) for t in range(times)]
-    record = _record(stack, freedom, reference, motions)
-    summary, doubts = _summary(motions), _doubts(motions)
+    motions = [_motion(stack, model, channel, t, reference) for t in range(times)]
+    record = _record(stack, model, reference, motions)
+    summary, warnings = _summary(motions), _warnings(motions)
     if not any(motion.moved for motion in motions):
-        return Aligned(stack, None, record, summary, doubts)
+        return Aligned(stack, None, record, summary, warnings)
     reader = AlignedReader(
         stack.reader, [m.transforms for m in motions], reference, 0.0 if copies else _FADE
     )
-    return Aligned(replace(stack, reader=reader), reader, record, summary, doubts)
+    return Aligned(replace(stack, reader=reader), reader, record, summary, warnings)
 
 
-def _motion(stack: Stack, freedom: Freedom, channel: int | None, t: int, reference: int) -> Motion:
+def _motion(
+    stack: Stack, model: MotionModel, channel: int | None, t: int, reference: int
+) -> Motion:
     size = stack.shape[3:]
     fits: list[Fit] = []
-    before: Levels | None = None
+    before: DetailPyramid | None = None
     for plane in reduced_planes(stack, channel, t):
-        here = Levels(plane)
+        here = DetailPyramid(plane)
         if before is not None:
-            fits.append(fit_pair(before, here, freedom))
+            fits.append(fit_pair(before, here, model))
         before = here
     steps = [fit.transform.regridded(reduction(stack)) if _holds(fit) else None for fit in fits]
     chain = _joined([step or IDENTITY for step in steps], reference)
@@ -133,8 +135,8 @@ def _motion(stack: Stack, freedom: Freedom, channel: int | None, t: int, referen
         return Motion((IDENTITY,) * len(chain), (), 0.0, found)
     # the plane on the far side of a lost step is the one that is not placed
     kept = (z + 1 if z >= reference else z for z, step in enumerate(steps) if step is None)
-    settled = tuple(transform.settled(size, _WHOLE) for transform in chain)
-    return Motion(settled, tuple(kept), found, found)
+    snapped = tuple(transform.snapped(size, _WHOLE) for transform in chain)
+    return Motion(snapped, tuple(kept), found, found)
 
 
 def _holds(fit: Fit) -> bool:
@@ -149,7 +151,7 @@ def _sure(fits: Sequence[Fit]) -> bool:
     return together > SURE or max(certainties, default=0.0) > SURE + 1
 
 
-def _joined(steps: Sequence[Transform], reference: int) -> list[Transform]:
+def _joined(steps: Sequence[Similarity], reference: int) -> list[Similarity]:
     """Return the place in each plane of what the reference plane shows."""
     chain = [IDENTITY] * (len(steps) + 1)
     for z in range(reference, len(steps)):
@@ -159,12 +161,10 @@ def _joined(steps: Sequence[Transform], reference: int) -> list[Transform]:
     return chain
 
 
-def _record(
-    stack: Stack, freedom: str, reference: int, motions: Sequence[Motion]
-) -> dict[str, Any]:
+def _record(stack: Stack, model: str, reference: int, motions: Sequence[Motion]) -> dict[str, Any]:
     size = stack.shape[3:]
     return {
-        "align": freedom,
+        "align": model,
         "reference_plane": reference,
         "resampled": any(not t.copies for motion in motions for t in motion.transforms),
         "times": [
@@ -186,7 +186,7 @@ def _summary(motions: Sequence[Motion]) -> str:
     return "planes left where they are: no drift that is sure"
 
 
-def _doubts(motions: Sequence[Motion]) -> tuple[str, ...]:
+def _warnings(motions: Sequence[Motion]) -> tuple[str, ...]:
     lines = []
     for t, motion in enumerate(motions):
         where = f" of time point {t}" if len(motions) > 1 else ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.kernels import WARP_REACH, invalidate_unreached, warp_plane
-from zfuse.pipeline.alignment._transform import IDENTITY, Transform, bounds
+from zfuse.pipeline.alignment._similarity import IDENTITY, Similarity, bounds
 from zfuse.pipeline.core import BaseReader, each
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class AlignedReader(BaseReader):
     def __init__(
         self,
         source: PlaneReader,
-        transforms: Sequence[Sequence[Transform]],
+        transforms: Sequence[Sequence[Similarity]],
         reference: int,
         fade: float = 0.0,
     ) -> None:
@@ -108,7 +108,7 @@ class AlignedReader(BaseReader):
         self,
         t: int,
         plane: slice,
-        transform: Transform,
+        transform: Similarity,
         y: slice,
         x: slice,
         window: tuple[slice, slice],
@@ -148,7 +148,7 @@ class AlignedReader(BaseReader):
 
         each(rows, range(0, out.shape[1], _ROWS))
 
-    def _fade(self, transform: Transform, width: float) -> Sides:
+    def _fade(self, transform: Similarity, width: float) -> Sides:
         """Return how far a plane fades at its top, bottom, left and right: where they are seen."""
         ends = bounds(transform, self.shape[3:])
         image = bounds(IDENTITY, self.shape[3:])
@@ -159,7 +159,7 @@ class AlignedReader(BaseReader):
         return top, bottom, left, right
 
     def _window(
-        self, transform: Transform, y: slice, x: slice, fade: Sides = (0.0, 0.0, 0.0, 0.0)
+        self, transform: Similarity, y: slice, x: slice, fade: Sides = (0.0, 0.0, 0.0, 0.0)
     ) -> tuple[tuple[slice, slice] | None, bool]:
         """Return what a window needs of a plane, None for nothing; and if the plane covers it.
 

@@ -17,7 +17,7 @@ from support.shared import STACKS, needs_stacks
 import zfuse
 from zfuse.pipeline.alignment._align import align_stack
 from zfuse.pipeline.alignment._reader import AlignedReader
-from zfuse.pipeline.alignment._transform import IDENTITY, Transform, common_area
+from zfuse.pipeline.alignment._similarity import IDENTITY, Similarity, common_area
 from zfuse.pipeline.core._region import Region
 from zfuse.pipeline.simulation import make_settings, simulate
 from zfuse.pipeline.sources import from_array
@@ -25,7 +25,7 @@ from zfuse.pipeline.sources import from_array
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from zfuse.pipeline.alignment._transform import Freedom
+    from zfuse.pipeline.alignment._similarity import MotionModel
     from zfuse.pipeline.simulation import Simulated
 
 real = needs_stacks
@@ -37,8 +37,8 @@ def simulated(kind: str, drift: float, **more: Any) -> Simulated:
     return simulate(make_settings(kind, size=SIZE[0], planes=9, drift=drift, **more))
 
 
-def found(stack: Any, freedom: Freedom) -> list[dict[str, float]]:
-    planes: list[dict[str, float]] = align_stack(stack, freedom).record["times"][0]["planes"]
+def found(stack: Any, model: MotionModel) -> list[dict[str, float]]:
+    planes: list[dict[str, float]] = align_stack(stack, model).record["times"][0]["planes"]
     return planes
 
 
@@ -75,12 +75,14 @@ def test_breathing_and_rotation_are_found() -> None:
         assert plane["angle"] == pytest.approx(angle, abs=0.05)
 
 
-@pytest.mark.parametrize("freedom", ["translation", "similarity"])
+@pytest.mark.parametrize("model", ["translation", "similarity"])
 @pytest.mark.parametrize("kind", ["relief", "section", "fluorescence"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_stack_that_does_not_drift_is_left_alone(kind: str, seed: int, freedom: Freedom) -> None:
+def test_a_stack_that_does_not_drift_is_left_alone(
+    kind: str, seed: int, model: MotionModel
+) -> None:
     stack = from_array(simulated(kind, 0.0, seed=seed).planes)
-    aligned = align_stack(stack, freedom)
+    aligned = align_stack(stack, model)
     assert aligned.stack is stack
     assert "no drift" in aligned.summary
 
@@ -117,7 +119,7 @@ def readers(draw: st.DrawFn) -> AlignedReader:
         factor = 1 + complex(*rng.normal(0, draw(st.sampled_from([0.0, 0.02])), 2))
         shift = complex(*rng.normal(0, draw(st.sampled_from([0.2, 4.0, 60.0])), 2))
         whole = complex(round(shift.real), round(shift.imag))
-        moved.append(Transform(factor, whole if draw(st.booleans()) else shift))
+        moved.append(Similarity(factor, whole if draw(st.booleans()) else shift))
     if pixels.dtype == np.float32:
         pixels[rng.random(shape) < 0.001] = np.nan
     fade = draw(st.sampled_from([0.0, 5.0, 32.0]))
@@ -156,7 +158,7 @@ def test_any_window_reads_the_same_bits(reader: AlignedReader, data: st.DataObje
 def test_a_warp_is_as_good_as_lanczos_can_be() -> None:
     y, x = np.mgrid[:80, :90].astype(float)
     plane = 100 + 50 * np.sin(0.7 * x + 0.2) * np.cos(0.5 * y)
-    transform = Transform(1.01 + 0.003j, 2.3 - 1.6j)
+    transform = Similarity(1.01 + 0.003j, 2.3 - 1.6j)
     reader = AlignedReader(from_array(np.stack([plane, plane]).astype("f4")).reader,
                            [[IDENTITY, transform]], 0)  # fmt: skip
     got = reader.read(0, slice(1, 2), slice(10, 70), slice(10, 80))[0, 0]
@@ -211,19 +213,19 @@ def test_a_run_records_and_tells_what_it_moved(tmp_path: Path) -> None:
 
 @real
 @pytest.mark.slow
-@pytest.mark.parametrize("freedom", ["translation", "similarity"])
+@pytest.mark.parametrize("model", ["translation", "similarity"])
 @pytest.mark.parametrize(
     "name",
     ["brightfield_cells_sephace_set1", "fluor_beads_2ch_faim_E08s1", "synthetic_relief_cou_1"],
 )
-def test_real_registered_stacks_are_left_alone(name: str, freedom: Freedom) -> None:
-    assert align_stack(zfuse.open(STACKS / name), freedom).reader is None
+def test_real_registered_stacks_are_left_alone(name: str, model: MotionModel) -> None:
+    assert align_stack(zfuse.open(STACKS / name), model).reader is None
 
 
 @real
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "freedom", "least", "most"),
+    ("name", "model", "least", "most"),
     [
         ("mineral_zstackr", "similarity", 12, 25),
         ("reflected_metal_gear_he", "translation", 6, 12),
@@ -231,7 +233,7 @@ def test_real_registered_stacks_are_left_alone(name: str, freedom: Freedom) -> N
         ("reflected_pcb_tagarno", "similarity", 5, 20),
     ],
 )
-def test_real_drift_is_found(name: str, freedom: Freedom, least: float, most: float) -> None:
+def test_real_drift_is_found(name: str, model: MotionModel, least: float, most: float) -> None:
     stack = zfuse.open(STACKS / name)
-    aligned = align_stack(replace(stack), freedom)
+    aligned = align_stack(replace(stack), model)
     assert least < aligned.record["times"][0]["moved_px"] < most

@@ -17,15 +17,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IDENTITY", "AlignMode", "Freedom", "Transform", "bounds", "common_area"]
+__all__ = ["IDENTITY", "AlignMode", "MotionModel", "Similarity", "bounds", "common_area"]
 
-Freedom = Literal["translation", "similarity"]
+MotionModel = Literal["translation", "similarity"]
 AlignMode = Literal["none", "translation", "similarity"]
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Transform:
+class Similarity:
     """The place of a plane that is shown at a place of the result: ``factor · place + shift``."""
 
     factor: complex = 1.0
@@ -35,30 +35,30 @@ class Transform:
         """Return the place of the plane that is shown at `place`."""
         return self.factor * place + self.shift
 
-    def after(self, first: Transform) -> Transform:
+    def after(self, first: Similarity) -> Similarity:
         """Return the transform that applies `first`, then this one."""
-        return Transform(self.factor * first.factor, self(first.shift))
+        return Similarity(self.factor * first.factor, self(first.shift))
 
-    def inverse(self) -> Transform:
+    def inverse(self) -> Similarity:
         """Return the transform that undoes this one."""
-        return Transform(1 / self.factor, -self.shift / self.factor)
+        return Similarity(1 / self.factor, -self.shift / self.factor)
 
-    def regridded(self, step: float) -> Transform:
+    def regridded(self, step: float) -> Similarity:
         """Return the same for pixels `step` times as small (means of step x step pixels)."""
         origin = complex(1, 1) * (step - 1) / 2
-        return Transform(self.factor, step * self.shift + origin * (1 - self.factor))
+        return Similarity(self.factor, step * self.shift + origin * (1 - self.factor))
 
     def reach(self, size: Size) -> float:
         """Return the farthest that a corner of an image (Y, X) moves, in pixels."""
         return max(abs(self(corner) - corner) for corner in _corners(size))
 
-    def settled(self, size: Size, least: float) -> Transform:
+    def snapped(self, size: Size, least: float) -> Similarity:
         """Return the nearest transform that copies pixels, if no corner moves by `least` from it.
 
         That is a shift by whole pixels: what is copied stays as it was to the last bit.
         """
         moved = self(_centre(size)) - _centre(size)
-        whole = Transform(shift=complex(round(moved.real), round(moved.imag)))
+        whole = Similarity(shift=complex(round(moved.real), round(moved.imag)))
         off = max(abs(self(corner) - whole(corner)) for corner in _corners(size))
         return whole if off < least else self
 
@@ -84,10 +84,10 @@ class Transform:
         }
 
 
-IDENTITY = Transform()
+IDENTITY = Similarity()
 
 
-def bounds(transform: Transform, size: Size) -> tuple[float, float, float, float]:
+def bounds(transform: Similarity, size: Size) -> tuple[float, float, float, float]:
     """Return top, bottom, left and right of what a plane fills, inmost where sides are askew."""
     height, width = size
     back = transform.inverse()
@@ -107,7 +107,7 @@ def _corners(size: Size) -> list[complex]:
     return [complex(x, y) for y in (0, size[0] - 1) for x in (0, size[1] - 1)]
 
 
-def common_area(transforms: list[Transform], size: Size) -> dict[str, list[int]]:
+def common_area(transforms: list[Similarity], size: Size) -> dict[str, list[int]]:
     """Return the rectangle that every plane reaches: ``y`` and ``x`` as [start, stop] in pixels.
 
     Angles are small: the rectangle between the inmost corners on each side. It is empty when start
