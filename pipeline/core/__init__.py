@@ -22,16 +22,12 @@ if TYPE_CHECKING:
         staging_folder as staging_folder,
     )
     from zfuse.pipeline.core._progress import Progress as Progress
-    from zfuse.pipeline.core._reader import BaseReader as BaseReader
+    from zfuse.pipeline.core._reader import BaseReader as BaseReader, PlaneReader as PlaneReader
     from zfuse.pipeline.core._region import Region as Region, within as within
     from zfuse.pipeline.core._sample import Sample as Sample
     from zfuse.pipeline.core._settings import Settings as Settings
     from zfuse.pipeline.core._signal import Signal as Signal
-    from zfuse.pipeline.core._stack import (
-        Channel as Channel,
-        PlaneReader as PlaneReader,
-        Stack as Stack,
-    )
+    from zfuse.pipeline.core._stack import Channel as Channel, Stack as Stack
     from zfuse.pipeline.core._staging import (
         Staging as Staging,
         check_absent as check_absent,
@@ -55,12 +51,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_memory": ["release_free_memory"],
         "_output_names": ["TRUTH", "output_files", "output_kind", "staging_folder"],
         "_progress": ["Progress"],
-        "_reader": ["BaseReader"],
+        "_reader": ["BaseReader", "PlaneReader"],
         "_region": ["Region", "within"],
         "_sample": ["Sample"],
         "_settings": ["Settings"],
         "_signal": ["Signal"],
-        "_stack": ["Channel", "PlaneReader", "Stack"],
+        "_stack": ["Channel", "Stack"],
         "_staging": ["Staging", "check_absent", "check_staging", "replacing"],
         "_threads": ["chunk_pool", "cores", "each", "wait_all"],
         "_tiff_notes": ["tiff_notes"],

@@ -1,4 +1,4 @@
-"""What all readers share: the checks of a read and the buffer to fill.
+"""Readers: what everybody may ask of one, and what all of them share.
 
 Duty: the frame round ``read`` of the `PlaneReader` contract; a reader only fills what it is handed.
 Must not know: files, codecs, axis order.
@@ -7,14 +7,69 @@ Must not know: files, codecs, axis order.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BaseReader"]
+__all__ = ["BaseReader", "PlaneReader"]
+
+
+class PlaneReader(Protocol):
+    """Lazy pixels of one image, always seen as (T, C, Z, Y, X). Safe to call from threads.
+
+    Attributes
+    ----------
+    shape
+        Lengths of T, C, Z, Y, X; axes that the file lacks have length 1.
+    dtype
+        Native-endian dtype of the pixels as stored.
+    chunk
+        Extent in Z, Y, X that is decoded at once (a compressed chunk, a TIFF strip, a whole plane):
+        the tile plan cuts along it so that nothing is decoded twice without need.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def chunk(self) -> tuple[int, int, int]: ...
+
+    def read(
+        self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Read planes ``z`` of time point ``t``, all channels, cut to ``y`` and ``x``.
+
+        Parameters
+        ----------
+        t
+            Time point.
+        z, y, x
+            Slices with explicit start and stop inside the shape, step 1.
+        out
+            C-contiguous array (n planes, C, h, w) of `dtype` to fill. It saves the page faults of
+            fresh memory, which cost as much as decoding lz4 (see docs/performance.md).
+
+        Returns
+        -------
+        NDArray
+            (n planes, C, h, w), `out` itself when it was given.
+
+        Raises
+        ------
+        ZfuseError
+            A chunk is missing or corrupt, a file is truncated.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release open files. Reading afterwards is an error."""
+        ...
 
 
 class BaseReader(ABC):

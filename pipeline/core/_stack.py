@@ -8,71 +8,21 @@ Must not know: file formats, methods, tiles, Dask.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from zfuse.pipeline.core._lazy_array import lazy_array, read_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
     import numpy as np
+    from dask.array import Array
     from numpy.typing import NDArray
 
-__all__ = ["Channel", "PlaneReader", "Stack"]
+    from zfuse.pipeline.core._reader import PlaneReader
 
-
-class PlaneReader(Protocol):
-    """Lazy pixels of one image, always seen as (T, C, Z, Y, X). Safe to call from threads.
-
-    Attributes
-    ----------
-    shape
-        Lengths of T, C, Z, Y, X; axes that the file lacks have length 1.
-    dtype
-        Native-endian dtype of the pixels as stored.
-    chunk
-        Extent in Z, Y, X that is decoded at once (a compressed chunk, a TIFF strip, a whole plane):
-        the tile plan cuts along it so that nothing is decoded twice without need.
-    """
-
-    @property
-    def shape(self) -> tuple[int, int, int, int, int]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    @property
-    def chunk(self) -> tuple[int, int, int]: ...
-
-    def read(
-        self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Read planes ``z`` of time point ``t``, all channels, cut to ``y`` and ``x``.
-
-        Parameters
-        ----------
-        t
-            Time point.
-        z, y, x
-            Slices with explicit start and stop inside the shape, step 1.
-        out
-            C-contiguous array (n planes, C, h, w) of `dtype` to fill. It saves the page faults of
-            fresh memory, which cost as much as decoding lz4 (see docs/performance.md).
-
-        Returns
-        -------
-        NDArray
-            (n planes, C, h, w), `out` itself when it was given.
-
-        Raises
-        ------
-        ZfuseError
-            A chunk is missing or corrupt, a file is truncated.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release open files. Reading afterwards is an error."""
-        ...
+__all__ = ["Channel", "Stack"]
 
 
 @dataclass(frozen=True)
@@ -83,9 +33,12 @@ class Channel:
     omero: Mapping[str, Any] = field(default_factory=dict)  # the OME-NGFF "omero" channel entry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stack:
     """One image of a source: lazy pixels plus calibration.
+
+    ``np.asarray(stack)`` reads all of it, `dask` nothing before it is computed; both have the axes
+    that the source really has. A context manager: files are closed at its end.
 
     Attributes
     ----------
@@ -133,6 +86,29 @@ class Stack:
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the pixels."""
         return self.reader.dtype
+
+    @property
+    def dask(self) -> Array:
+        """Pixels as a lazy Dask array with `axes`."""
+        return lazy_array(self.reader, self.axes)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a stack is read when it becomes an array: copy=False cannot be kept")
+        return read_array(self.reader, self.axes).astype(
+            self.dtype if dtype is None else dtype, copy=False
+        )
+
+    def __repr__(self) -> str:
+        lengths = dict(zip("tczyx", self.shape, strict=True))
+        axes = ", ".join(f"{axis} {lengths[axis]}" for axis in self.axes)
+        step = "z step unknown" if self.z_step is None else f"z step {self.z_step:g} µm"
+        pixel = "pixel size unknown"
+        if self.pixel_size is not None:
+            pixel = "pixels of {1:g} x {0:g} µm (x, y)".format(*self.pixel_size)
+        names = ", ".join(repr(channel.name) for channel in self.channels)
+        kind = "RGB" if self.rgb else f"channels {names}"
+        return f"<zfuse.Stack {self.name!r}: {axes}; {self.dtype}; {step}; {pixel}; {kind}>"
 
     def __enter__(self) -> Self:
         return self
