@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["shrink_band"]
 
+_LEAST = np.float32(1.2e-38)  # the least that float32 holds with all digits: 0 / 0 is 0
+
 
 @jit
 def _shrink_row(energy, noise, row, out):
     for x in range(row.size):
         e = energy[x]
-        out[x] = row[x] * max(e - noise[x], float32(0)) / max(e, float32(1e-30))
+        out[x] = row[x] * max(e - noise[x], float32(0)) / max(e, _LEAST)
 
 
 @jit
 def _wiener_row(energy, noise, share, row, out):
     for x in range(row.size):
         e = energy[x]
-        out[x] = row[x] * e / max(e + share * noise[x], float32(1e-30))
+        out[x] = row[x] * e / max(e + share * noise[x], _LEAST)
 
 
 @jit

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.core._tiff_notes import tiff_notes as tiff_notes
     from zfuse.pipeline.core._validation import nearest as nearest, one_line as one_line
+    from zfuse.pipeline.core._value_step import value_step as value_step
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -61,5 +62,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_threads": ["chunk_pool", "cores", "each", "wait_all"],
         "_tiff_notes": ["tiff_notes"],
         "_validation": ["nearest", "one_line"],
+        "_value_step": ["value_step"],
     },
 )

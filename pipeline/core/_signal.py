@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.kernels import mix_signal
+from zfuse.pipeline.core._value_step import value_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,10 +49,9 @@ class Signal:
         with np.errstate(invalid="ignore", over="ignore"):  # infinite pixels: filtered out
             weights = _channel_weights(sample)
             if dtype in _NATIVE:
-                low, high = 0.0, float(np.iinfo(dtype).max) * weights.sum()
+                low, scale = 0.0, _STEPS / (float(np.iinfo(dtype).max) * weights.sum())
             else:
-                low, high = _sampled_range(sample, weights)
-        scale = _STEPS / (high - low)
+                low, scale = _sampled_range(sample, weights)
         return cls(
             native=False, weights=tuple((weights * scale).tolist()), offset=float(-low * scale)
         )
@@ -92,10 +92,14 @@ def _noise(patches: list[NDArray[Any]]) -> float:
 
 
 def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the values that become the lowest and the highest step.
+    """Return the value that becomes step 0, and how many steps there are to a unit of the values.
 
     A sample may miss what little is bright: where the noise is known it gets just enough steps, and
-    the rest of the steps reach some 8000 standard deviations beyond the sample on either side.
+    the rest of the steps reach some 8000 standard deviations beyond the sample on either side (or
+    half as far, which leaves twice the steps: see below).
+
+    Pixels that are counts, on whatever scale, become whole numbers of steps if there are enough
+    steps for that: then the decision is that of the counts, bit for bit.
     """
     used = weights != 0
     totals = [
@@ -105,10 +109,21 @@ def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float,
     total = np.concatenate([t.ravel() for t in totals])
     total = total[np.isfinite(total)]
     if total.size == 0:
-        return 0.0, 1.0
+        return 0.0, _STEPS
     low, high = float(total.min()), float(total.max())
     room = _HEADROOM * (high - low) or abs(high) or 1.0
     noise = _noise(totals)
     if np.isfinite(noise):
         room = max(room, 0.5 * (noise * _STEPS / _STEPS_A_NOISE - (high - low)))
-    return low - room, high + room
+    scale = _STEPS / (high - low + 2 * room)
+    unit = value_step(total)
+    if unit == 0:
+        return low - room, scale
+    scale = 2.0 ** np.ceil(np.log2(scale * unit)) / unit
+    if scale * (1 + 2 * _HEADROOM) * (high - low) > _STEPS:
+        scale /= 2
+    spare = (_STEPS + 1) / scale - (high - low)
+    below = np.floor(0.5 * spare / unit + 0.25)  # never nearly whole
+    if scale * unit < 1:  # several counts a step: none lies half-way, where rounding errors decide
+        below += 0.25
+    return low - below * unit, float(scale)

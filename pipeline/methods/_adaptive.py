@@ -122,12 +122,12 @@ class Adaptive(Method):
         for column in sample.columns:
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
-            decided = np.stack([mix(floats.to_float(p)[0], blend.weights) for p in column])
+            filled = [floats.to_float(p)[0] for p in column]
             search = DepthSearch(whole, blend.signal, steps)
-            search.add(_to_signal(decided, blend, steps), 0)
-            stacks.append(decided)
+            search.add(np.stack([_to_signal(p, blend, steps) for p in filled]), 0)
+            stacks.append(np.stack([mix(p, blend.weights) for p in filled]))
             depths.append(search.finish().depth)
-        response = estimate_response(stacks, depths, _LEVELS) if planes > 1 else None
+        response = estimate_response(stacks, depths, _LEVELS, blend.step) if planes > 1 else None
         width = response.width if response else 1.5
         ratios = response.signal_to_noise if response else (0.0,) * _LEVELS
         return _Calibration(
@@ -185,16 +185,16 @@ class _Decision:
             signal = np.empty((len(planes), *self.floats.shape), np.int32)
             for i, plane in enumerate(planes):
                 values, invalid[i] = self.floats.to_float(plane)
-                signal[i] = _to_signal(mix(values, blend.weights), blend, self.calibration.steps)
+                signal[i] = _to_signal(values, blend, self.calibration.steps)
         mirror_frame(signal, self.wide.image, self.wide.shown)
         return signal, invalid
 
 
-def _to_signal(mixed: Plane, blend: Blend, steps: float) -> NDArray[np.int32]:
-    """Round float planes of the decision signal to what the focus kernels take."""
-    if blend.signal.native:
-        return mixed.astype(np.int32)
-    rounded = np.rint(mixed + np.float32(blend.signal.offset))
+def _to_signal(plane: Plane, blend: Blend, steps: float) -> NDArray[np.int32]:
+    """Return what the focus kernels take of a plane (C, Y, X) without holes: (Y, X)."""
+    if len(plane) == 1:  # float64 inside: on a large offset the last digits are what counts
+        return np.asarray(blend.signal.mixed(plane[None])[0][0], np.int32)
+    rounded = np.rint(mix(plane, blend.weights) + np.float32(blend.signal.offset))
     return np.asarray(np.clip(rounded, 0, steps), np.int32)
 
 

@@ -279,7 +279,7 @@ class _MergePass(_Pass):
 
 def _noise(columns: list[Plane]) -> Plane:
     """Return gain and floor of scaled columns (n, 1, h, w)."""
-    noise = estimate_noise(columns, 0)
+    noise = estimate_noise(columns, 0, black=0.0)
     if sqrt(max(0.0, noise.gain / 2 + noise.floor)) < _NO_NOISE:
         return np.zeros(2, np.float32)
     return np.array([noise.gain, noise.floor], np.float32)

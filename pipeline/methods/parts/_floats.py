@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.kernels import add_expanded, reduce_plane
-from zfuse.pipeline.core import Signal
+from zfuse.pipeline.core import Signal, value_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,9 @@ FILL_ALIGN = 1 << _FILL_LEVELS
 FILL_REACH = 12  # pixels: two reductions see 6, two expansions 6 more
 
 _QUIET_SHARE = 0.25  # of the blocks: those with least texture show the noise
-_LEAST_NOISE = 0.3  # signal steps: rounding to whole counts
+# No number here is in counts: pixels may be volts, or counts divided by 65535. What depends on
+# counts is in steps of the pixels' own values, see `Blend.step`.
+_LEAST_NOISE = 0.3  # steps: rounding to whole ones
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,16 @@ class Blend:
         How channels become the decision signal.
     noise
         Standard deviation of the decision signal's noise, in its own steps.
+    step
+        What pixels are rounded to, in steps of the decision signal; at least 1, which it is rounded
+        to itself.
     fill
         Median of each channel: what stands in for pixels in the middle of a hole.
     """
 
     signal: Signal
     noise: float
+    step: float
     fill: tuple[float, ...]
 
     @classmethod
@@ -60,12 +66,16 @@ class Blend:
         """Estimate from the sample."""
         signal = Signal.calibrate(sample)
         noise = _noise([_decision(p, np.array(signal.weights)) for p in sample.patches])
+        step = 1.0
+        if len(signal.weights) == 1:  # mixed channels have no step
+            pixels = np.concatenate([p.ravel() for p in sample.patches])
+            step = max(step, value_step(pixels) * signal.weights[0])
         fill = []
         for c in range(sample.stack.shape[1]):
             values = np.concatenate([p[:, c].ravel() for p in sample.patches])
             values = values[np.isfinite(values)]
             fill.append(float(np.median(values)) if values.size else 0.0)
-        return cls(signal, max(noise, _LEAST_NOISE), tuple(fill))
+        return cls(signal, max(noise, _LEAST_NOISE * step), step, tuple(fill))
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -104,7 +114,7 @@ def _noise(stacks: list[NDArray[np.float64]]) -> float:
 
 def mix(bands: Plane, weights: NDArray[np.float32]) -> Plane:
     """Mix bands (C, Y, X) as the decision signal mixes pixels: the filters are linear."""
-    if len(bands) == 1:
+    if len(bands) == 1 and weights[0] == 1:
         single: Plane = bands[0]
         return single
     mixed = weights[0] * bands[0]

@@ -25,12 +25,16 @@ NOISE_GAIN = (0.8898, 0.05275, 0.009917, 0.002407)
 
 _BLOCK = 8
 _QUIET = 0.1  # of blocks of equal brightness: the least textured ones show the noise
+_LEAST_VARIANCE = 0.05  # step²: about that of rounding, 1/12. Never in counts: see `Blend.step`
 _QUIET_BIAS = 1.3  # the quietest tenth is quieter than the mean of noise (measured)
 
 
 @dataclass(frozen=True)
 class CameraNoise:
-    """Variance = gain · mean + floor, in counts²; photon noise and read noise."""
+    """Variance = gain · mean + floor, in the pixels' own unit; photon noise and read noise.
+
+    The floor is below 0 where black lies above 0.
+    """
 
     gain: float
     floor: float
@@ -58,7 +62,9 @@ class FocusResponse:
     signal_to_noise: tuple[float, ...]
 
 
-def estimate_noise(columns: list[NDArray[Any]], channel: int) -> CameraNoise:
+def estimate_noise(
+    columns: list[NDArray[Any]], channel: int, black: float | None = None
+) -> CameraNoise:
     """Estimate the noise of one channel.
 
     Parameters
@@ -67,6 +73,8 @@ def estimate_noise(columns: list[NDArray[Any]], channel: int) -> CameraNoise:
         Patches (n, C, h, w).
     channel
         Which one.
+    black
+        Pixel value at which noise is never below 0. Unless it is known, that of the darkest pixels.
 
     Notes
     -----
@@ -102,14 +110,16 @@ def estimate_noise(columns: list[NDArray[Any]], channel: int) -> CameraNoise:
     slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 0 else 0.0
     slope = max(slope, 0.0)
     floor = float(np.mean(y - slope * x))
-    if floor < 0:  # through the origin: no camera has negative read noise
-        slope = float((x * y).sum() / max((x * x).sum(), 1e-30))
-        floor = 0.0
-    return CameraNoise(max(slope, 0.0), floor)
+    black = float(x[0]) if black is None else black
+    if slope * black + floor < 0:  # through black: no camera has negative read noise
+        away = x - black
+        slope = max(float((away * y).sum() / (away * away).sum()), 0.0)
+        floor = -slope * black
+    return CameraNoise(slope, floor)
 
 
 def estimate_response(
-    stacks: list[Plane], depths: list[Plane], levels: int
+    stacks: list[Plane], depths: list[Plane], levels: int, step: float
 ) -> FocusResponse | None:
     """Estimate how contrast falls off, from small stacks whose depth is known.
 
@@ -121,6 +131,8 @@ def estimate_response(
         (h, w) in planes.
     levels
         Bands of the pyramid.
+    step
+        What pixels are rounded to, in the unit of the stacks.
 
     Returns
     -------
@@ -163,7 +175,7 @@ def estimate_response(
         width = lag / float(np.sqrt(-2 * np.log(response[lag])))
     else:
         width = 4.0 if response[1] >= 0.97 else 0.4
-    floor = max(noise, 0.05)
+    floor = max(noise, _LEAST_VARIANCE * step**2)
     ratios = (signal / (floor * np.array(NOISE_GAIN[:levels]))).tolist()
     return FocusResponse(width, tuple(ratios))
 
