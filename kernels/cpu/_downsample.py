@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import int64
 
 from zfuse.kernels.cpu._jit import jit
 
@@ -80,11 +81,12 @@ def _halve_integers(image, out):
         upper = image[2 * y]
         lower = image[min(2 * y + 1, height - 1)]
         for x in range(width // 2):
-            # Numba widens to 64 bits, LLVM narrows again: 8 and 16 bits run in 32-bit lanes.
-            total = upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1] + 2
-            out[y, x] = total >> 2
+            # LLVM narrows the 64 bits again: 8 and 16 bits run in 32-bit lanes.
+            total = int64(upper[2 * x]) + int64(upper[2 * x + 1])
+            total += int64(lower[2 * x]) + int64(lower[2 * x + 1])
+            out[y, x] = (total + 2) >> 2
         if width % 2:
-            out[y, width // 2] = (2 * upper[width - 1] + 2 * lower[width - 1] + 2) >> 2
+            out[y, width // 2] = (int64(upper[width - 1]) + int64(lower[width - 1]) + 1) >> 1
 
 
 @jit

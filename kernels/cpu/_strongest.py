@@ -23,6 +23,12 @@ __all__ = ["keep_strongest", "reduce_by_strength"]
 
 
 @jit
+def _square_sum(above, row, below, out):
+    for x in range(out.size):
+        out[x] = above[x] * above[x] + row[x] * row[x] + below[x] * below[x]
+
+
+@jit
 def _energy_row(column, energy):
     last = column.size - 1
     for x in range(1, last):
@@ -62,8 +68,8 @@ def keep_strongest(decision: Plane, bands: Plane, best: Plane, kept: Plane) -> N
     won = np.empty(width, np.bool_)
     for y in range(height):
         above, below = max(y - 1, 0), min(y + 1, height - 1)
-        column[:] = 0
-        for b in range(count):
+        _square_sum(decision[0, above], decision[0, y], decision[0, below], column)
+        for b in range(1, count):
             add_square_sum(decision[b, above], decision[b, y], decision[b, below], column)
         _energy_row(column, energy)
         _strongest(energy, best[y], won)

@@ -147,3 +147,19 @@ def majority(labels, radius):
         votes = np.sort(labels[rows, columns], axis=None)
         out[y, x] = np.clip(labels[y, x], votes[(votes.size - 1) // 2], votes[votes.size // 2])
     return out
+
+
+def warp(plane, transform):
+    """Lanczos-3 sum at the exact place of each pixel; NaN where the plane does not reach."""
+    yy, yx, y0, xy, xx, x0 = transform
+    height, width = plane.shape
+    out = np.full(plane.shape, np.nan)
+    for y, x in np.ndindex(plane.shape):
+        v, u = yy * y + yx * x + y0, xy * y + xx * x + x0
+        if not (-0.5 <= v < height - 0.5 and -0.5 <= u < width - 0.5):
+            continue
+        rows, columns = (np.arange(np.floor(p) - 2, np.floor(p) + 4).astype(int) for p in (v, u))
+        a, b = (np.sinc(p - i) * np.sinc((p - i) / 3) for p, i in ((v, rows), (u, columns)))
+        taps = plane[np.clip(rows, 0, height - 1)][:, np.clip(columns, 0, width - 1)]
+        out[y, x] = a @ taps.astype(np.float64) @ b / (a.sum() * b.sum())
+    return out

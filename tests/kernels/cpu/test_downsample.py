@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from zfuse.kernels.cpu._downsample import downsample
+from zfuse.kernels import downsample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,8 @@ def test_floats_leave_out_nan(dtype: str, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(7)
     image = rng.normal(100, 20, shape).astype(dtype)
     image[rng.random(shape) < 0.3] = np.nan
-    out = downsample(image)
+    with np.errstate(invalid="ignore"):  # 0/0 of four NaN
+        out = downsample(image)
     assert out.dtype == image.dtype
     np.testing.assert_allclose(out, naive(image), rtol=1e-6)
 

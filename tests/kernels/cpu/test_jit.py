@@ -14,6 +14,8 @@ import pytest
 import zfuse
 from zfuse.kernels.cpu import _jit
 
+compiles = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT is set")
+
 RUN_ONE_KERNEL = """
 import numpy as np
 from zfuse.kernels import reduce_plane
@@ -23,6 +25,7 @@ print(numba.config.CACHE_DIR, sum(reduce_plane.stats.cache_hits.values()))
 """
 
 
+@compiles
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the home by environment")
 def test_no_folder_but_the_temporary_one_can_be_written(tmp_path: Path) -> None:
     """A read-only installation and a home that is no folder, as in a locked-down container.
@@ -93,6 +96,7 @@ def test_a_folder_that_others_can_write_is_not_trusted(
     assert Path(numba.config.CACHE_DIR).stat().st_mode & 0o077 == 0
 
 
+@compiles
 @pytest.mark.slow
 def test_compiling_is_said_once_and_then_cached(tmp_path: Path) -> None:
     code = (

@@ -1,10 +1,10 @@
-"""Wavelet and smoothing kernels: against slow twins, against PyWavelets, and there and back."""
+"""Wavelet kernels: against slow twins, against PyWavelets, and there and back."""
 
 import numpy as np
 import pytest
 from support import naive
 
-from zfuse.kernels import INVALID, analyse_plane, log_energy, smooth_signal, synthesise_plane
+from zfuse.kernels import analyse_plane, synthesise_plane
 from zfuse.pipeline.methods.parts._filters import dual_tree, wavelet
 
 WAVELETS = ["haar", "db2", "db4", "sym4", "bior2.2", "bior4.4"]
@@ -63,29 +63,3 @@ def test_trees_lie_half_a_sample_apart(first, gap):
         response = np.exp(-1j * np.outer(frequency, at)) @ bank.down[0]
         delays.append(-np.unwrap(np.angle(response)) / frequency)
     np.testing.assert_allclose(delays[1] - delays[0], gap, atol=0.15)
-
-
-def test_log_energy_is_the_mean_over_bands_and_neighbours():
-    bands = np.random.default_rng(0).normal(size=(3, 9, 14)).astype("f4")
-    out = np.empty((9, 14), "f4")
-    log_energy(bands, 0.2, out)
-    energy = sum(sum(naive.neighbours(b.astype("f8") ** 2).values()) for b in bands) / 27
-    np.testing.assert_allclose(out, np.log2(1 + energy / 0.2), atol=2e-3)
-
-
-@pytest.mark.parametrize("dtype", ["u1", "u2", "i4"])
-@pytest.mark.parametrize("shift", [0, 2, 4])
-@pytest.mark.parametrize("shape", [(1, 1), (5, 1), (20, 33)])
-def test_smooth_signal_equals_the_slow_twin(shape, shift, dtype):
-    plane = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
-    out = np.empty(shape, "i4")
-    smooth_signal(plane, 0, shape[0], shift, False, out)
-    np.testing.assert_array_equal(out, (naive.smooth(plane) + (1 << shift) // 2) >> shift)
-
-
-def test_smoothing_keeps_invalid_pixels_and_leaves_them_out():
-    plane = np.full((9, 9), 700, "i4")
-    plane[4, 4] = INVALID
-    out = np.empty_like(plane)
-    smooth_signal(plane, 0, 9, 4, True, out)
-    np.testing.assert_array_equal(out, plane)
