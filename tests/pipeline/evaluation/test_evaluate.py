@@ -84,7 +84,7 @@ def test_depth_in_planes_is_converted_or_left_out(folder, tmp_path):
         photometric="minisblack",
         metadata={"axes": "ZYX"},
     )
-    for name in ("bare.fused.tif", "bare.fused.ome.tif"):
+    for name in ("one.tif", "two.ome.tif"):
         run(
             RunConfig.checked(
                 {"input": str(array), "output": str(tmp_path / name), "overwrite": True}
