@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import quality_data
-from PIL import Image, ImageDraw
 from quality_memory import has_weights
 
 import zfuse
 from zfuse.pipeline.evaluation import _metrics as metrics
-from zfuse.pipeline.figures._overview import _VIRIDIS, _mapped, _robust_range, _Scale, _text
+from zfuse.pipeline.figures import Sheet, robust_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from quality_peers import Peer
 
 _SIZE, _GAP, _HEAD = 200, 4, 22
-_BACKGROUND = (16, 17, 20)
 _PEERS = {"enfuse (hard mask)": "enfuse", "DTCWT (5 levels)": "DTCWT"}
 _METHODS = ("select", "laplacian", "adaptive", "umis", "pdmnet", "fusionnet")
 _DEPTHS = ("select", "guided", "adaptive", "umis", "pdmnet")
@@ -50,8 +47,9 @@ def draw_all(folder: Path, peers: list[Peer]) -> None:
     for kind, name, corner, gamma in _SHEETS:
         case = cases[kind, name]
         sheet = _sheet(_images(case, by_name), corner, gamma)
-        sheet.save(folder / f"{name}.png", optimize=True)
-    _depth_sheet(cases["simulated", "mixed-sparse"]).save(folder / "depth.png", optimize=True)
+        sheet.figure.savefig(folder / f"{name}.png", dpi="figure")
+    sheet = _depth_sheet(cases["simulated", "mixed-sparse"])
+    sheet.figure.savefig(folder / "depth.png", dpi="figure")
 
 
 def _images(case: Case, peers: dict[str, Peer]) -> list[tuple[str, NDArray[Any]]]:
@@ -67,38 +65,40 @@ def _there(names: tuple[str, ...]) -> list[str]:
     return [name for name in names if has_weights(name)]
 
 
-def _sheet(
-    images: list[tuple[str, NDArray[Any]]], corner: tuple[int, int], gamma: float
-) -> Image.Image:
+def _sheet(images: list[tuple[str, NDArray[Any]]], corner: tuple[int, int], gamma: float) -> Sheet:
     """Cut the same crop of all, in grey levels of the first."""
     crop = tuple(slice(start, start + _SIZE) for start in corner)
-    low, high = _robust_range(images[0][1][crop], 0.1, 99.9)
-    panels = [
-        (name, ((np.asarray(image[crop], float) - low) / (high - low)).clip(0, 1) ** gamma * 255)
-        for name, image in images
-    ]
-    return _arranged(((n, Image.fromarray(p.astype(np.uint8))) for n, p in panels), "L")
+    low, high = robust_range(images[0][1][crop], 0.1, 99.9)
+    sheet = _Grid(len(images))
+    for name, image in images:
+        light = ((np.asarray(image[crop], float) - low) / (high - low)).clip(0, 1) ** gamma
+        grey = (light * 255).astype(np.uint8)[..., None].repeat(3, 2)
+        sheet.picture(sheet.next_box(), grey, name)
+    return sheet
 
 
-def _depth_sheet(case: Case) -> Image.Image:
+def _depth_sheet(case: Case) -> Sheet:
     assert case.depth is not None
     found = {name: zfuse.fuse(case.planes, name) for name in _there(_DEPTHS)}
     maps = {"true depth": case.depth, **{name: fused.depth for name, fused in found.items()}}
     crop = (slice(60, 60 + _SIZE), slice(60, 60 + _SIZE))
-    scale = _Scale(0, len(case.planes) - 1, _VIRIDIS, "planes")
-    panels = [(name, Image.fromarray(_mapped(depth[crop], scale))) for name, depth in maps.items()]
-    return _arranged(panels, "RGB")
+    sheet = _Grid(len(maps))
+    for name, depth in maps.items():
+        limits = (0, len(case.planes) - 1)
+        sheet.map(sheet.next_box(), depth[crop], limits, title=name, unit=None)
+    return sheet
 
 
-def _arranged(panels: Iterable[tuple[str, Image.Image]], mode: str) -> Image.Image:
-    panels = list(panels)
-    columns = 4 if len(panels) in (4, 8) else 5 if len(panels) > 8 else 3
-    rows = -(-len(panels) // columns)
-    size = (columns * (_SIZE + _GAP) - _GAP, rows * (_SIZE + _HEAD))
-    sheet = Image.new("RGB", size, _BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    for number, (name, panel) in enumerate(panels):
-        left, top = number % columns * (_SIZE + _GAP), number // columns * (_SIZE + _HEAD)
-        _text(draw, (left + 2, top + 16), name, 13)
-        sheet.paste(panel.convert("RGB"), (left, top + _HEAD))
-    return sheet.convert(mode)
+class _Grid(Sheet):
+    """A sheet of panels of one size, row by row."""
+
+    def __init__(self, panels: int) -> None:
+        self._columns = 4 if panels in (4, 8) else 5 if panels > 8 else 3
+        self._used = 0
+        rows = -(-panels // self._columns)
+        super().__init__(self._columns * (_SIZE + _GAP) - _GAP, rows * (_SIZE + _HEAD))
+
+    def next_box(self) -> tuple[int, int, int, int]:
+        row, column = divmod(self._used, self._columns)
+        self._used += 1
+        return column * (_SIZE + _GAP), row * (_SIZE + _HEAD) + _HEAD, _SIZE, _SIZE

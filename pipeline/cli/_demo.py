@@ -6,12 +6,11 @@ Must not know: how fusion works.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,10 +18,8 @@ from zfuse.errors import ZfuseError
 from zfuse.pipeline.cli._console import say
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from zfuse.pipeline.simulation import Phantom
+    from zfuse.pipeline.sources import FusedImage
 
 __all__ = ["DemoResult", "demo", "run_demo"]
 
@@ -126,26 +123,25 @@ def run_demo(
         The folder holds something with the name of an output that no demo wrote, or cannot be
         written.
     """
-    import numpy as np
-
     from zfuse.pipeline.simulation import render_phantom
+    from zfuse.pipeline.sources import open_fused
 
     stack, fused, picture = (directory / name for name in (_STACK, _FUSED, _OVERVIEW))
-    phantom = render_phantom(planes, size, seed=seed)
+    phantom = render_phantom(planes, size, seed=seed, relief="diatoms")
     try:
         _clear(stack, fused, picture)
         directory.mkdir(parents=True, exist_ok=True)
         _write_stack(stack, phantom, seed)
         seconds = _fuse(stack, fused, method)
-        image, confidence = _level(fused), _level(fused / "confidence")
-        depth = np.asarray(_level(fused / "depth") / phantom.z_step, np.float32)
-        _draw(picture, phantom, image, depth, confidence, method)
+        opened = open_fused(fused)
+        result = _score(phantom, opened, (stack, fused, picture), seconds)
+        _draw(picture, phantom, opened, result.best_plane, method)
     except OSError as error:
         raise ZfuseError(
             f"the demo cannot write to {directory}: {error}. Give it a folder that you may write "
             "to, with 50 MB of free space."
         ) from error
-    return _score(phantom, image, depth, (stack, fused, picture), seconds)
+    return result
 
 
 def _clear(stack: Path, fused: Path, picture: Path) -> None:
@@ -191,47 +187,32 @@ def _write_stack(path: Path, phantom: Phantom, seed: int) -> None:
     write_image(path, phantom.planes, phantom.z_step, phantom.pixel_size, {_MARK: {"seed": seed}})
 
 
-def _level(image: Path) -> NDArray[Any]:
-    """Full-resolution pixels (Y, X) of a single-channel OME-Zarr image."""
+def _draw(path: Path, phantom: Phantom, opened: FusedImage, best: int, method: str) -> None:
     import numpy as np
-    import zarr
 
-    array = zarr.open_array(image / "0", mode="r")
-    return np.asarray(array[...]).reshape(array.shape[-2:])
-
-
-def _draw(
-    path: Path,
-    phantom: Phantom,
-    image: NDArray[Any],
-    depth: NDArray[np.float32],
-    confidence: NDArray[np.float32],
-    method: str,
-) -> None:
+    from zfuse.pipeline.core import replacing
     from zfuse.pipeline.figures import overview
 
     count, rows, columns = phantom.planes.shape
-    picture = overview(
-        {number: phantom.planes[number] for number in (0, count // 2, count - 1)},
-        image,
-        depth,
-        confidence,
-        depth_unit="µm",
-        depth_scale=phantom.z_step,
+    shown = {*np.linspace(0, count - 1, 5).round().astype(int).tolist(), best}
+    assert opened.depth is not None
+    assert opened.confidence is not None
+    figure = overview(
+        {number: phantom.planes[number] for number in sorted(shown)},
+        best,
+        opened.image,
+        opened.depth / np.float32(phantom.z_step),
+        opened.confidence,
+        z_step=phantom.z_step,
         pixel_size=phantom.pixel_size,
         title=f"zfuse demo · {count} planes of {columns} x {rows} · method {method}",
     )
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    picture.save(partial)
-    os.replace(partial, path)
+    with replacing(path) as new:
+        figure.savefig(new, dpi="figure")
 
 
 def _score(
-    phantom: Phantom,
-    image: NDArray[Any],
-    depth: NDArray[np.float32],
-    paths: tuple[Path, Path, Path],
-    seconds: float,
+    phantom: Phantom, opened: FusedImage, paths: tuple[Path, Path, Path], seconds: float
 ) -> DemoResult:
     import numpy as np
 
@@ -240,6 +221,9 @@ def _score(
     span = float(np.ptp(phantom.image))
     scores = [psnr(plane, phantom.image, data_range=span) for plane in phantom.planes]
     best = int(np.argmax(scores))
+    image = opened.image[0]
+    assert opened.depth is not None
+    depth = opened.depth / np.float32(phantom.z_step)
     stack, fused, picture = paths
     return DemoResult(
         stack=stack,

@@ -13,7 +13,7 @@ __all__ = ["render"]
 
 
 def render(
-    fused: Annotated[str, typer.Argument(help="OME-Zarr output of `zfuse fuse`.")],
+    fused: Annotated[str, typer.Argument(help="Output of `zfuse fuse`.")],
     output: Annotated[Path, typer.Argument(metavar="PICTURE.png")],
     exaggerate: Annotated[float, typer.Option(help="Factor on the height.")] = 1.0,
     tilt: Annotated[float, typer.Option(min=0, max=80, help="Degrees from straight above.")] = 45.0,

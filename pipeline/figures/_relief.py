@@ -1,6 +1,6 @@
 """The relief picture: the fused image laid over its depth map, seen at a slant.
 
-Duty: from a fused OME-Zarr to one PNG. Must not know: how depth was measured.
+Duty: from a fused image to one PNG. Must not know: how depth was measured, formats.
 
 An orthographic view from above the lower edge: every pixel becomes a small vertical wall as high as
 its depth, drawn from back to front, so that near relief hides what lies behind it. Light from the
@@ -9,9 +9,8 @@ upper left shades the slopes.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -83,12 +82,12 @@ def render_relief(
     tilt: float = 45.0,
     overwrite: bool = False,
 ) -> Path:
-    """Draw the relief of a fused OME-Zarr to a PNG.
+    """Draw the relief of a fused image to a PNG.
 
     Parameters
     ----------
     fused
-        Output of `zfuse fuse`, OME-Zarr.
+        Output of `zfuse fuse`.
     output
         Path that ends in ``.png``.
     exaggerate
@@ -109,68 +108,31 @@ def render_relief(
     ZfuseError
         No depth map there, or the picture exists.
     """
-    from PIL import Image
+    from matplotlib.image import imsave
+
+    from zfuse.pipeline.core import disk_errors, replacing
+    from zfuse.pipeline.figures._contrast import coloured, contrast
+    from zfuse.pipeline.sources import open_fused
 
     target = Path(output)
     if target.suffix.lower() != ".png":
         raise ZfuseError(f"picture {target}: its name must end in .png")
     if target.exists() and not overwrite:
         raise ZfuseError(f"{target} exists; give another name, or --overwrite")
-    image, depth, pixel = _open(fused)
-    if pixel is None:
-        span = float(np.nanmax(depth) - np.nanmin(depth)) or 1.0
-        pixel = span / (0.25 * depth.shape[1])
-    height = (depth - np.float32(np.nanmin(depth))) / np.float32(pixel) * np.float32(exaggerate)
-    picture = relief_picture(_colours(image), height, tilt=tilt)
-    partial = target.with_name(target.stem + ".partial.png")
-    try:
-        Image.fromarray(picture).save(partial)
-        os.replace(partial, target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ZfuseError(f"cannot write {target}: {error.strerror or error}") from error
-    return target
-
-
-def _open(fused: str | Path) -> tuple[NDArray[Any], NDArray[np.float32], float | None]:
-    """Return image (C, Y, X), depth (Y, X) and the pixel's size in the depth's unit, if known."""
-    import zarr
-
-    try:
-        group: Any = zarr.open_group(fused, mode="r")
-        depth_group: Any = group["depth"]
-        attributes: Any = group.attrs["ome"]
-        unit: Any = depth_group.attrs["zfuse"]
-        datasets = attributes["multiscales"][0]["datasets"]
-        axes = "".join(axis["name"] for axis in attributes["multiscales"][0]["axes"])
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    opened = open_fused(fused, largest=_LARGEST)
+    depth = opened.depth
+    if depth is None or not np.isfinite(depth).any():
         raise ZfuseError(
-            f"{fused} is no OME-Zarr that zfuse fuse wrote, with a depth map inside; fuse to a "
-            "name that ends in .ome.zarr first"
-        ) from error
-    level = 0
-    while level + 1 < len(datasets) and max(group[datasets[level]["path"]].shape[-2:]) > _LARGEST:
-        level += 1
-    path = datasets[level]["path"]
-    pixels = np.asarray(group[path][...])
-    if "t" in axes:
-        pixels = pixels[0]
-    image = pixels.reshape(-1, *pixels.shape[-2:])
-    depth = np.asarray(depth_group[path][...], np.float32)
-    depth = depth[0] if "t" in axes else depth
-    depth = depth.reshape(depth.shape[-2:])
-    scale = datasets[level]["coordinateTransformations"][0]["scale"][-1]
-    spatial = attributes["multiscales"][0]["axes"][-1].get("unit")
-    known = unit.get("unit") == "micrometer" and spatial == "micrometer"
-    return image, depth, float(scale) if known else None
-
-
-def _colours(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Stretch an image (C, Y, X) to (Y, X, 3) uint8; three 8-bit channels are colours already."""
-    if len(image) == 3 and image.dtype == np.uint8:
-        return np.ascontiguousarray(np.moveaxis(image, 0, -1))
-    grey = np.zeros(image.shape[1:], np.float64)
-    for channel in image.astype(np.float64):
-        low, high = np.nanpercentile(channel, (0.3, 99.7))
-        grey += np.clip((np.nan_to_num(channel) - low) / ((high - low) or 1), 0, 1) / len(image)
-    return np.repeat((grey * 255).astype(np.uint8)[..., None], 3, axis=2)
+            f"{fused} has no depth map inside or beside it: draw an output of zfuse fuse"
+        )
+    low, high = float(np.nanmin(depth)), float(np.nanmax(depth))
+    if opened.depth_unit == "micrometer" and opened.pixel_size:
+        pixel = opened.pixel_size[1]
+    else:
+        pixel = ((high - low) or 1.0) / (0.25 * depth.shape[1])
+    height = (depth - np.float32(low)) / np.float32(pixel) * np.float32(exaggerate)
+    colours = coloured(opened.image, contrast(opened.image, rgb=opened.rgb), rgb=opened.rgb)
+    picture = relief_picture(colours, height, tilt=tilt)
+    with disk_errors(target), replacing(target) as new:
+        imsave(new, picture)
+    return target

@@ -9,11 +9,12 @@ Must not know: files, methods, real optics (a Gaussian stands in for the point s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from zfuse.pipeline.simulation._camera import Camera
+from zfuse.pipeline.simulation._diatoms import make_diatoms
 from zfuse.pipeline.simulation._layers import PER_PLANE, layer_count, render_surface_fast
 from zfuse.pipeline.simulation._relief import make_relief, make_texture
 
@@ -58,7 +59,7 @@ def render_phantom(
     photons: float = 2000.0,
     seed: int = 0,
     *,
-    relief: ReliefKind = "mixed",
+    relief: ReliefKind | Literal["diatoms"] = "mixed",
     texture: TextureKind = "rough",
     blur: float = 1.0,
     read_noise: float = 2.0,
@@ -83,7 +84,8 @@ def render_phantom(
     seed
         Seed of texture, relief and noise.
     relief, texture
-        Kinds of surface and of detail on it, see `make_relief` and `make_texture`.
+        Kinds of surface and of detail on it, see `make_relief` and `make_texture`; ``"diatoms"``
+        have a texture of their own.
     blur
         Standard deviation of the defocus in pixels, for each plane out of focus.
     read_noise
@@ -109,8 +111,11 @@ def render_phantom(
     rng = np.random.default_rng(seed)
     margin = int(np.ceil(blur * planes)) + 4  # what is blurred round the FFT's edge is cut off
     field = size + 2 * margin
-    depth = make_relief(relief, field, margin, planes, rng)
-    surface = make_texture(texture, depth, rng)
+    if relief == "diatoms":
+        depth, surface = make_diatoms(field, margin, planes, rng)
+    else:
+        depth = make_relief(relief, field, margin, planes, rng)
+        surface = make_texture(texture, depth, rng)
     camera = Camera(photons=photons, read_noise=read_noise, offset=_OFFSET)
     sharp = camera.counts(surface)
 

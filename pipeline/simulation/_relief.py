@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ReliefKind", "TextureKind", "fractal", "make_relief", "make_texture"]
+__all__ = ["ReliefKind", "TextureKind", "fractal", "make_relief", "make_texture", "spread"]
 
 ReliefKind = Literal["mixed", "slope", "steps", "fractal", "spheres"]
 TextureKind = Literal["rough", "fine", "sparse", "weak", "spots"]
@@ -55,6 +55,11 @@ def make_relief(
         height = fractal(field, 1.9, rng)
     else:
         height = _spheres(x, y, rng)
+    return spread(height, margin, planes)
+
+
+def spread(height: NDArray[np.float32], margin: int, planes: int) -> NDArray[np.float32]:
+    """Scale heights inside the margin to depths: all planes but one and a half at both ends."""
     visible = height[margin:-margin, margin:-margin]
     low, high = visible.min(), visible.max()
     depth = 1.5 + (planes - 4) * (height - low) / (high - low)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import zfuse
@@ -46,5 +47,15 @@ def test_render_reads_what_fuse_wrote(tmp_path):
         assert drawn.width == 50 + 48
     with pytest.raises(ZfuseError, match="exists"):
         render_relief(fused, picture)
-    with pytest.raises(ZfuseError, match="no OME-Zarr that zfuse fuse wrote"):
-        render_relief(tmp_path, tmp_path / "x.png")
+    with pytest.raises(ZfuseError, match="has no depth map"):
+        render_relief(tmp_path / "in" / "z0.png", tmp_path / "x.png")
+    with pytest.raises(ZfuseError, match="stack of 4 planes"):
+        render_relief(tmp_path / "in", tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_tiff_with_its_map_beside_it_is_drawn(tmp_path):
+    planes = np.random.default_rng(0).integers(0, 255, (4, 40, 50)).astype("u1")
+    tifffile.imwrite(tmp_path / "in.tif", planes, photometric="minisblack")
+    zfuse.run(make_config({"input": tmp_path / "in.tif", "output": tmp_path / "f.tif"}))
+    assert render_relief(tmp_path / "f.tif", tmp_path / "r.png").is_file()
