@@ -107,7 +107,7 @@ class Sheet:
             beside.set_axis_on()
             drawn = self.figure.colorbar(shown, cax=beside, ticks=MaxNLocator(6))
             beside.tick_params(colors=_FAINT, labelsize=13 * _POINT, length=3)
-            drawn.outline.set_visible(False)  # type: ignore[operator]
+            drawn.outline.set_visible(False)
         return axes
 
     def label(self, axes: Axes, text: str) -> None:

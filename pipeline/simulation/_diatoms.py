@@ -6,7 +6,7 @@ focus at heights of its own. Must not know: blur, noise, units, files.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    _Array = NDArray[np.float64]
+
 __all__ = ["make_diatoms"]
 
 _GROUND, _SILICA, _PORE = 0.16, 0.62, 0.14  # brightness in dark field
@@ -26,7 +28,8 @@ _PITCH = 8.5  # px between pores
 class _Shell(NamedTuple):
     """A kind of shell and where it lies: lengths in parts of the picture, heights in any unit."""
 
-    draw: Callable[[NDArray[Any], NDArray[Any], float], tuple[NDArray[Any], NDArray[Any]]]
+    draw: Callable[[_Array, _Array, float], tuple[_Array, _Array]]
+    """From places (u, v) round its centre and its radius in px: a dome of 0..1, and brightness."""
     x: float
     y: float
     radius: float
@@ -65,8 +68,9 @@ def make_diatoms(
         u = np.cos(turn) * across + np.sin(turn) * down
         v = np.cos(turn) * down - np.sin(turn) * across
         dome, light = draw(u, v, radius * size)
-        hit = dome > 0
-        height = np.where(hit, np.maximum(height, base + rise * dome), height)
+        top = base + rise * dome
+        hit = (dome > 0) & (top > height)  # the nearer one hides the farther one
+        height = np.where(hit, top, height)
         brightness = np.where(hit, light * grain, brightness)
     depth = spread(height.astype(np.float32), margin, planes)
     # Light from the upper left.
@@ -75,14 +79,16 @@ def make_diatoms(
     return depth, np.asarray(ndimage.gaussian_filter(lit, 0.6).clip(0.02, 1), np.float32)
 
 
-def _mesh(u, v, pitch):
-    """1 in the pores of a hexagonal mesh, 0 on its bars."""
+def _mesh(u: _Array, v: _Array, pitch: float) -> _Array:
+    """Return 1 in the pores of a hexagonal mesh, 0 on its bars."""
     k = 4 * np.pi / (np.sqrt(3) * pitch)
-    waves = sum(np.cos(k * (np.cos(a) * u + np.sin(a) * v)) for a in np.radians((0, 60, 120)))
+    angles = np.radians((0, 60, 120))
+    waves = np.sum([np.cos(k * (np.cos(a) * u + np.sin(a) * v)) for a in angles], axis=0)
     return 1 / (1 + np.exp(-4.5 * (waves - 0.35)))
 
 
-def _coscinodiscus(u, v, r):
+def _coscinodiscus(u: _Array, v: _Array, r: float) -> tuple[_Array, _Array]:
+    """Draw a dome with pores in a honeycomb, a rosette and a striped rim."""
     rho, phi = np.hypot(u, v) / r, np.arctan2(v, u)
     pores = _mesh(u, v, _PITCH)
     light = _SILICA - (_SILICA - _PORE) * pores
@@ -93,7 +99,8 @@ def _coscinodiscus(u, v, r):
     return np.sqrt((1 - 0.97 * rho**2).clip(0)) * (rho < 1), light
 
 
-def _arachnoidiscus(u, v, r):
+def _arachnoidiscus(u: _Array, v: _Array, r: float) -> tuple[_Array, _Array]:
+    """Draw a spider's web: ribs and rings on a shallow dome."""
     rho, phi = np.hypot(u, v) / r, np.arctan2(v, u)
     rings = 0.5 + 0.5 * np.cos(2 * np.pi * rho * r / _PITCH)
     count = 24
@@ -105,7 +112,8 @@ def _arachnoidiscus(u, v, r):
     return (1 - 0.55 * rho**2) * (rho < 1), light
 
 
-def _actinoptychus(u, v, r):
+def _actinoptychus(u: _Array, v: _Array, r: float) -> tuple[_Array, _Array]:
+    """Draw six sectors, high and low by turns."""
     rho, phi = np.hypot(u, v) / r, np.arctan2(v, u)
     wave = np.tanh(4 * np.cos(3 * phi))
     turned = np.where(wave > 0, u, v), np.where(wave > 0, v, -u)
@@ -117,7 +125,8 @@ def _actinoptychus(u, v, r):
     return (0.62 + 0.36 * wave * flat) * (rho < 1), light
 
 
-def _pinnularia(u, v, r):
+def _pinnularia(u: _Array, v: _Array, r: float) -> tuple[_Array, _Array]:
+    """Draw a boat with striae on both sides of its slit."""
     width = 0.27 * r * np.sqrt((1 - (np.abs(u) / r) ** 3.5).clip(0))
     across = np.abs(v) / np.maximum(width, 1e-6)
     lean = 0.35 * np.abs(v) * np.sign(u) * np.clip(np.abs(u) / (0.3 * r), 0, 1)
@@ -129,7 +138,8 @@ def _pinnularia(u, v, r):
     return np.sqrt((1 - 0.9 * across**2).clip(0)) * (across < 1), light
 
 
-def _triceratium(u, v, r):
+def _triceratium(u: _Array, v: _Array, r: float) -> tuple[_Array, _Array]:
+    """Draw a triangle whose corners are raised."""
     phi = np.arctan2(v, u)
     edge = r * (0.72 + 0.2 * np.cos(3 * phi) + 0.05 * np.cos(6 * phi))
     rho = np.hypot(u, v) / edge

@@ -57,5 +57,5 @@ def test_render_reads_what_fuse_wrote(tmp_path):
 def test_a_tiff_with_its_map_beside_it_is_drawn(tmp_path):
     planes = np.random.default_rng(0).integers(0, 255, (4, 40, 50)).astype("u1")
     tifffile.imwrite(tmp_path / "in.tif", planes, photometric="minisblack")
-    zfuse.run(make_config({"input": tmp_path / "in.tif", "output": tmp_path / "f.tif"}))
+    zfuse.run(RunConfig(input=tmp_path / "in.tif", output=tmp_path / "f.tif"))
     assert render_relief(tmp_path / "f.tif", tmp_path / "r.png").is_file()

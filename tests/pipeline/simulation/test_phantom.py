@@ -65,6 +65,16 @@ def test_every_relief_and_texture_fills_the_stack_and_leaves_its_ends_free(relie
     assert ((copied - phantom.image) ** 2).mean() < 0.7 * single
 
 
+def test_diatoms_fill_the_stack_and_are_sharp_where_the_depth_says():
+    phantom = render_phantom(12, 256, relief="diatoms")
+    assert (phantom.depth.min(), phantom.depth.max()) == pytest.approx((1.5, 9.5), abs=0.01)
+    index = np.rint(phantom.depth).astype(int)
+    copied = np.take_along_axis(phantom.planes, index[None], 0)[0].astype(float)
+    planes = phantom.planes.astype(float)
+    single = min(((p - phantom.image) ** 2).mean() for p in planes)
+    assert ((copied - phantom.image) ** 2).mean() < 0.3 * single
+
+
 @pytest.mark.parametrize("bad", [{"planes": 3}, {"size": 16}, {"photons": 0}])
 def test_impossible_phantoms_are_refused(bad):
     with pytest.raises(ValueError, match="cannot be rendered"):
