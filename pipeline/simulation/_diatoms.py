@@ -84,7 +84,7 @@ def _mesh(u: _Array, v: _Array, pitch: float) -> _Array:
     k = 4 * np.pi / (np.sqrt(3) * pitch)
     angles = np.radians((0, 60, 120))
     waves = np.sum([np.cos(k * (np.cos(a) * u + np.sin(a) * v)) for a in angles], axis=0)
-    return 1 / (1 + np.exp(-4.5 * (waves - 0.35)))
+    return np.asarray(1 / (1 + np.exp(-4.5 * (waves - 0.35))))
 
 
 def _coscinodiscus(u: _Array, v: _Array, r: float) -> tuple[_Array, _Array]:
