@@ -194,7 +194,8 @@ def _tiff(place: Path, time: int) -> _Read:
 
     if not place.is_file():
         open_stack(place)  # says what is missing
-    with open_tiff(str(place)) as file:
+    opened = open_tiff(str(place))
+    with opened.tif as file:
         series = file.series[0]
         size = dict(zip(series.axes, series.shape, strict=True))
         n_planes = int(np.prod([n for axis, n in size.items() if axis not in "TCSYX"]))
@@ -203,7 +204,7 @@ def _tiff(place: Path, time: int) -> _Read:
             pixels = series.asarray()
         except (OSError, ValueError) as error:
             raise ZfuseError(f"{place} cannot be read as an image: {error}") from error
-        meta, said = tiff_meta(file, 0), tiff_notes(file)
+        meta, said = tiff_meta(file, 0, opened.ome), tiff_notes(file)
     axes = series.axes
     if "T" in axes:
         pixels, axes = np.take(pixels, time, axes.index("T")), axes.replace("T", "")
@@ -213,13 +214,13 @@ def _tiff(place: Path, time: int) -> _Read:
     pixels = np.moveaxis(pixels, axes.index(colour), 0) if colour in axes else pixels[np.newaxis]
     if colour == "S":  # grey with alpha, or colours with alpha
         pixels = pixels[: 3 if len(pixels) >= 3 else 1]
-    names = meta.channel_names if len(meta.channel_names) == len(pixels) else ()
+    channels = meta.channels if len(meta.channels) == len(pixels) else ()
     pixel_size, z_step = said.get("pixel_size_yx_um"), said.get("z_step_um")
     return _Read(
         pixels,
         meta.pixel_size or (tuple(pixel_size) if pixel_size else None),
         meta.z_step or z_step,
-        tuple(Channel(name) for name in names),
+        channels,
         colour == "S" and len(pixels) == 3,
         _unit(said),
     )

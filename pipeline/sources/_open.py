@@ -32,6 +32,7 @@ LONGEST_NAME = 200
 
 ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+XML_MAGIC = (b"<?xml", b"\xef\xbb\xbf<?xml", b"<OME ")
 PLANE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 
 
@@ -224,6 +225,7 @@ def _starts_with(place: str, magic: tuple[bytes, ...]) -> bool:
 FORMATS = (
     Format("OME-Zarr", "zfuse.pipeline.sources._ome_zarr", _is_zarr),
     Format("TIFF", "zfuse.pipeline.sources._tiff", lambda place: _starts_with(place, TIFF_MAGIC)),
+    Format("OME-XML", "zfuse.pipeline.sources._tiff", lambda p: _starts_with(p, XML_MAGIC)),
     Format(
         "image file",
         "zfuse.pipeline.sources._planes",

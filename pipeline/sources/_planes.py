@@ -64,6 +64,12 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     ]
     if not names:
         raise ZfuseError(_no_planes(path))
+    if companion := [e.name for e in path.iterdir() if e.name.lower().endswith(".companion.ome")]:
+        from zfuse.pipeline.sources import _tiff
+
+        if len(companion) > 1:
+            raise ZfuseError(f"{path} holds {len(companion)} companion files; give one of them")
+        return _tiff.images(str(path / companion[0]), allow_missing=allow_missing)
     if all(_is_ome(name) for name in names):
         whole = _ome_set(path, sorted(names, key=natural), allow_missing)
         if whole:
@@ -86,7 +92,7 @@ def _ome_set(
     from zfuse.pipeline.sources import _tiff
 
     first = str(folder / names[0])
-    with _tiff.open_tiff(first) as tif:
+    with _tiff.open_tiff(first, allow_missing=allow_missing).tif as tif:
         planes = max(len(series) for series in tif.series)
         described = {
             Path(page.parent.filehandle.path).name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,20 @@ import tifffile
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Channel, Stack
-from zfuse.pipeline.sources._layout import Layout
+from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
+from zfuse.pipeline.sources._ome_set import find
+from zfuse.pipeline.sources._ome_xml import says_ome
 from zfuse.pipeline.sources._tiff_meta import tiff_meta
 from zfuse.pipeline.sources._tiff_reader import TiffReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from xml.etree.ElementTree import Element
 
+__all__ = ["images", "is_xml", "open_plane", "open_tiff"]
 
-__all__ = ["images", "open_plane", "open_tiff"]
+OME_NAMES = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
+XML_MAGIC = (b"<?xml", b"<OME", b"<ome:OME", b"<!--")
 
 # tifffile logs what it works around; what matters to the user is said in refusals and warnings.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -36,9 +42,9 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     Parameters
     ----------
     place
-        Path of the file; of a multi-file OME-TIFF, of any of its files.
+        Path of the file; of a multi-file OME-TIFF, of any of its files; of a companion file.
     allow_missing
-        Read planes and segments that were never written as 0.
+        Read files, planes and segments that are missing as 0.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     ZfuseError
         The file is damaged.
     """
-    with open_tiff(place) as tif:
+    with open_tiff(place, allow_missing=allow_missing).tif as tif:
         count = len(tif.series)
     return [partial(_series, place, i, allow_missing) for i in range(count)]
 
@@ -66,46 +72,130 @@ def open_plane(place: str) -> Stack:
     return _series(place, 0, allow_missing=False, plane=True)
 
 
-def open_tiff(place: str) -> tifffile.TiffFile:
-    """Open a TIFF and list its series.
+@dataclass(frozen=True)
+class Opened:
+    """An open TIFF, and the OME-XML that describes it, which may have lain elsewhere."""
+
+    tif: tifffile.TiffFile
+    ome: Element | None
+
+
+def open_tiff(place: str, *, allow_missing: bool = False) -> Opened:
+    """Open a TIFF, or the TIFF that an OME-XML file describes, and list its series.
 
     Raises
     ------
     ZfuseError
-        The file is damaged or empty.
+        The file is damaged or empty, or lacks a file that it refers to.
     """
+    if is_xml(place):
+        found = find(place, _bytes(place), _described, is_tiff=False, allow_missing=allow_missing)
+        return _listed(_open(found.file, found.xml), found.file, found.root)
+    tif = _open(place)
+    try:
+        text = tif.pages.first.description
+        if not says_ome(text):
+            if place.lower().endswith(OME_NAMES) and not tif.is_micromanager:
+                raise ZfuseError(
+                    f"{place} is named OME-TIFF but holds no OME-XML; copy it again from the "
+                    "original, or, if its pages are planes as they lie, name it .tif"
+                )
+            return _listed(tif, place, None)
+        found = find(place, text, _described, is_tiff=True, allow_missing=allow_missing)
+        xml = found.xml
+        if xml is None and not tif.is_ome:  # tifffile wants the end tag at the very end
+            xml = text[: text.rindex("OME>") + 4]
+        if xml is not None:
+            tif.close()
+            tif = _open(found.file, xml)
+        return _listed(tif, place, found.root)
+    except BaseException:
+        tif.close()
+        raise
+
+
+def is_xml(place: str) -> bool:
+    """Whether a file begins like XML."""
+    with open(place, "rb") as file:
+        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(XML_MAGIC)
+
+
+def _bytes(place: str) -> bytes:
+    with open(place, "rb") as file:
+        return file.read()
+
+
+def _described(place: str) -> str | bytes:
+    """Return the OME-XML that a TIFF or an XML file holds."""
+    if is_xml(place):
+        return _bytes(place)
+    with _open(place) as tif:
+        return str(tif.pages.first.description)
+
+
+def _open(place: str, xml: str | None = None) -> tifffile.TiffFile:
+    """Open a TIFF and check that it was not cut off."""
     tif = None
     try:
-        tif = tifffile.TiffFile(place)
-        found = len(tif.series) if len(tif.pages) else 0
-        cut = found > 0 and _chain_is_cut(tif)
-    except Exception as error:  # tifffile raises a dozen kinds on damaged files
+        tif = tifffile.TiffFile(place, omexml=xml)
+        cut = _cut(tif) if len(tif.pages) else "has no pages"
+    except Exception as error:
         if tif is not None:
             tif.close()
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ZfuseError(
-            f"{place} cannot be read as TIFF ({reason}); it is truncated or damaged: "
-            "copy it again from the original"
-        ) from error
-    if cut or not found:
+        raise _damaged(place, error) from error
+    if cut:
         tif.close()
-        what = f"ends after {len(tif.pages)} page(s), more are announced" if cut else "has no pages"
-        raise ZfuseError(f"{place} is truncated: it {what}; copy it again from the original")
+        raise ZfuseError(f"{place} is truncated: it {cut}; copy it again from the original")
     return tif
 
 
-def _chain_is_cut(tif: tifffile.TiffFile) -> bool:
-    """Whether the last page points at a next one beyond the end of the file.
+def _listed(tif: tifffile.TiffFile, place: str, ome: Element | None) -> Opened:
+    """Check that tifffile makes images of the pages, in the way that the OME-XML says."""
+    try:
+        kinds = {series.kind for series in tif.series}
+    except Exception as error:
+        raise _damaged(place, error) from error
+    if not kinds:
+        raise ZfuseError(f"{place} is truncated: it has no pages; copy it again from the original")
+    if ome is not None and kinds & {"generic", "uniform"}:
+        raise ZfuseError(
+            f"{place} has OME-XML that does not describe its {len(tif.pages)} page(s); if they are "
+            "planes as they lie, write them as TIFF without OME-XML"
+        )
+    return Opened(tif, ome)
 
-    tifffile only logs that, and goes on with the pages that are left.
+
+def _damaged(place: str, error: Exception) -> ZfuseError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ZfuseError(
+        f"{place} cannot be read as TIFF ({reason}); it is truncated or damaged: "
+        "copy it again from the original"
+    )
+
+
+def _cut(tif: tifffile.TiffFile) -> str:
+    """Say what lies beyond the end of the file: a value of the first or last page, or a next page.
+
+    tifffile only logs that, and goes on with the tags and pages that are left: of an OME-TIFF whose
+    XML lies at its end, mere pages.
     """
     file, form = tif.filehandle, tif.tiff
-    last = tif.pages[len(tif.pages) - 1]
-    file.seek(last.offset)
-    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    file.seek(last.offset + form.tagnosize + tags * form.tagsize)
-    (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
-    return bool(following >= file.size)
+    for page in (tif.pages.first, tif.pages[len(tif.pages) - 1]):
+        file.seek(page.offset)
+        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        entries = file.read(tags * form.tagsize)
+        (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+        if following >= file.size:
+            return f"ends after {len(tif.pages)} page(s), more are announced"
+        for start in range(0, 0 if tif.is_ndpi else len(entries), form.tagsize):
+            code, kind = struct.unpack_from(form.tagformat1, entries, start)
+            count, value = struct.unpack_from(form.tagformat2, entries, start + 4)
+            length = count * struct.calcsize("<" + tifffile.TIFF.DATA_FORMATS.get(kind, "s"))
+            if length > len(value):
+                (offset,) = struct.unpack(form.offsetformat, value)
+                if offset + length > file.size:
+                    return f"ends at byte {file.size}, its tag {code} at {offset + length}"
+    return ""
 
 
 def _series_axes(series: Any) -> tuple[str, tuple[int, ...]]:
@@ -116,20 +206,19 @@ def _series_axes(series: Any) -> tuple[str, tuple[int, ...]]:
 
 
 def _series(place: str, index: int, allow_missing: bool, *, plane: bool = False) -> Stack:
-    tif = open_tiff(place)
+    opened = open_tiff(place, allow_missing=allow_missing)
     try:
-        return _stack(tif, index, place, allow_missing, plane)
+        return _stack(opened, index, place, allow_missing, plane)
     except BaseException:
-        tif.close()
+        opened.tif.close()
         raise
 
 
-def _stack(
-    tif: tifffile.TiffFile, index: int, place: str, allow_missing: bool, plane: bool
-) -> Stack:
+def _stack(opened: Opened, index: int, place: str, allow_missing: bool, plane: bool) -> Stack:
+    tif = opened.tif
     series = tif.series[index]
     source = place if len(tif.series) == 1 else f"{place} series {index}"
-    meta = tiff_meta(tif, index)
+    meta = tiff_meta(tif, index, opened.ome)
     axes, lengths = _series_axes(series)
     if plane:
         _check_plane(axes, lengths, source)
@@ -149,16 +238,22 @@ def _stack(
     layout = Layout("".join(declared), tuple(size[a] for a in declared), source)
     reader = TiffReader(tif, series, axes, lengths, layout, samples, allow_missing=allow_missing)
     rgb = samples == 3
+    said += meta.warnings
+    z_step = meta.z_step
+    if z_step is not None and z_step < 0:
+        z_step, reader.descending = -z_step, True
+        said.append(DESCENDING)
     return Stack(
         reader=reader,
         axes=layout.declared,
         name=meta.name or Path(place).name.split(".")[0],
         source=source,
-        channels=_channels(meta.channel_names, count, rgb=rgb),
+        channels=_channels(meta.channels, count, rgb=rgb),
         rgb=rgb,
         pixel_size=meta.pixel_size,
-        z_step=meta.z_step,
+        z_step=z_step,
         time_step=meta.time_step,
+        origin=(meta.z_origin, 0.0, 0.0),
         warnings=tuple(said),
     )
 
@@ -191,7 +286,7 @@ def _z_axis(axes: str, lengths: tuple[int, ...], series: Any, source: str) -> tu
     elif "z" not in axes:
         full = series.get_axes(squeeze=False).upper()
         if "t" in axes or "c" in axes or series.kind == "ome":
-            raise ZfuseError(
+            raise NoStackError(
                 f"{source} has no z axis: its axes are {axes.upper()} (of {full}); give a focal "
                 "stack (if another axis is really z, open it in Python with "
                 "zfuse.from_array(..., axes=...))"
@@ -200,8 +295,10 @@ def _z_axis(axes: str, lengths: tuple[int, ...], series: Any, source: str) -> tu
     return axes, said
 
 
-def _channels(names: tuple[str, ...], count: int, *, rgb: bool) -> tuple[Channel, ...]:
+def _channels(known: tuple[Channel, ...], count: int, *, rgb: bool) -> tuple[Channel, ...]:
     if rgb:
         return tuple(Channel(name) for name in ("red", "green", "blue"))
-    given = names if len(names) == count else ("",) * count
-    return tuple(Channel(name or f"channel {i}") for i, name in enumerate(given))
+    given = known if len(known) == count else (Channel(""),) * count
+    return tuple(
+        replace(channel, name=channel.name or f"channel {i}") for i, channel in enumerate(given)
+    )

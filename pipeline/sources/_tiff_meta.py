@@ -1,98 +1,131 @@
-"""Calibration and channel names out of TIFF metadata: OME-XML, ImageJ, resolution tags.
+"""Calibration and channels out of TIFF metadata: OME-XML, ImageJ, Micro-Manager, resolution tags.
 
 Duty: one record in µm and seconds, whoever wrote the file. Must not know: pixels, axes order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-from xml.etree import ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from zfuse.pipeline.sources._units import is_size, to_micrometer, to_second
+import tifffile
 
-__all__ = ["TiffMeta", "tiff_meta"]
+from zfuse.pipeline.core import Channel
+from zfuse.pipeline.sources._ome_xml import Calibration, calibration, children, number
+from zfuse.pipeline.sources._units import is_position, is_size, to_micrometer, to_second
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = ["tiff_meta"]
 
 # Resolution tags of plain TIFFs are mostly print resolutions (72 dpi is 353 µm a pixel).
 LARGEST_PIXEL_UM = 100.0
 
 
-@dataclass(frozen=True)
-class TiffMeta:
-    """What the metadata says; None where it says nothing usable."""
-
-    name: str = ""
-    pixel_size: tuple[float, float] | None = None
-    z_step: float | None = None
-    time_step: float | None = None
-    channel_names: tuple[str, ...] = ()
-
-
-def tiff_meta(tif: Any, series: int) -> TiffMeta:
+def tiff_meta(tif: tifffile.TiffFile, series: int, ome: Element | None) -> Calibration:
     """Return the calibration of one series.
 
     Parameters
     ----------
     tif
-        The open tifffile.TiffFile.
+        The open file.
     series
         Number of the series in it.
+    ome
+        Its OME-XML.
 
     Returns
     -------
-    TiffMeta
+    Calibration
         In µm and seconds.
     """
-    if tif.is_ome and tif.ome_metadata:
-        return _ome(tif.ome_metadata, series)
-    if tif.is_imagej and tif.imagej_metadata is not None:
-        return _imagej(tif)
-    page = tif.pages[0]
-    unit = page.tags.valueof("ResolutionUnit", 2)
-    if int(unit) != 3:  # 3 is centimetre
-        return TiffMeta()
+    if ome is not None:
+        known = _ome(ome, tif, series)
+    elif tif.is_imagej and tif.imagej_metadata is not None:
+        known = _imagej(tif)
+    else:
+        known = _tags(tif.pages.first)
+    return _with_micromanager(known, tif) if tif.is_micromanager else known
+
+
+def _tags(page: Any) -> Calibration:
+    if int(page.tags.valueof("ResolutionUnit", 2)) != 3:  # 3 is centimetre
+        return Calibration()
     size = _resolution(page, 1e4)
-    return TiffMeta(pixel_size=size if size and max(size) <= LARGEST_PIXEL_UM else None)
+    return Calibration(pixel_size=size if size and max(size) <= LARGEST_PIXEL_UM else None)
 
 
-def _ome(xml: str, series: int) -> TiffMeta:
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return TiffMeta()
-    found = [e for e in root if _tag(e) == "Image"]
-    if series >= len(found):
-        return TiffMeta()
-    image = found[series]
-    pixels = next((e for e in image if _tag(e) == "Pixels"), None)
-    if pixels is None:
-        return TiffMeta()
-
-    def size(axis: str) -> float | None:
-        factor = to_micrometer(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        return _scaled(pixels.get(f"PhysicalSize{axis}"), factor)
-
-    y, x = size("Y"), size("X")
-    return TiffMeta(
-        name=image.get("Name") or "",
-        pixel_size=(y, x) if y is not None and x is not None else None,
-        z_step=size("Z"),
-        time_step=_scaled(
-            pixels.get("TimeIncrement"), to_second(pixels.get("TimeIncrementUnit", "s"))
-        ),
-        channel_names=tuple(e.get("Name") or "" for e in pixels if _tag(e) == "Channel"),
-    )
+def _ome(root: Element, tif: tifffile.TiffFile, series: int) -> Calibration:
+    """Return what the XML says of a series; tifffile leaves out images without pixels."""
+    images = list(children(root, "Image"))
+    if len(images) != len(tif.series):
+        images = [e for e in images if (e.get("Name") or "") == tif.series[series].name][:1]
+        series = 0
+    return calibration(images[series]) if series < len(images) else Calibration()
 
 
-def _imagej(tif: Any) -> TiffMeta:
+def _imagej(tif: tifffile.TiffFile) -> Calibration:
     meta = tif.imagej_metadata or {}
     factor = to_micrometer(str(meta.get("unit", "")))
-    return TiffMeta(
-        pixel_size=_resolution(tif.pages[0], factor) if factor else None,
-        z_step=_scaled(meta.get("spacing"), factor),
+    spacing = number(meta.get("spacing", ""))
+    step = abs(spacing) * factor if spacing is not None and factor else None
+    said = []
+    if spacing is not None and spacing < 0:  # ImageJ itself drops the sign
+        said.append(f"its spacing is {spacing:g}; the sign is left out")
+    if factor and spacing is not None and not is_size(step):
+        said.append(f"its spacing is {spacing:g}, which is no size; it is left out")
+    first = number(meta.get("zorigin", "")) or 0.0  # the plane at 0 µm
+    origin = -first * step if step is not None and is_size(step) else 0.0
+    return Calibration(
+        pixel_size=_resolution(tif.pages.first, factor) if factor else None,
+        z_step=step if is_size(step) else None,
+        z_origin=origin if is_position(origin) else 0.0,
         time_step=_scaled(meta.get("finterval"), to_second(str(meta.get("tunit", "s")))),
-        channel_names=_labels(meta),
+        channels=_imagej_channels(meta),
+        warnings=tuple(said),
     )
+
+
+def _imagej_channels(meta: dict[str, Any]) -> tuple[Channel, ...]:
+    """Return names and colours; the colour is the bright end of the look-up table."""
+    names, colours = _labels(meta), []
+    for table in meta.get("LUTs") or ():
+        colour = bytes(int(v) for v in table[:, -1]).hex().upper()
+        colours.append({} if colour == "000000" else {"color": colour})
+    count = len(names) or len(colours)
+    names = names or ("",) * count
+    if len(colours) != count:
+        colours = [{}] * count
+    return tuple(Channel(name, colour) for name, colour in zip(names, colours, strict=True))
+
+
+def _with_micromanager(known: Calibration, tif: tifffile.TiffFile) -> Calibration:
+    """Supply what is still unknown from the summary of Micro-Manager (multi-page TIFF, NDTiff)."""
+    said = tif.micromanager_metadata
+    summary = said.get("Summary") if said else None
+    if not isinstance(summary, dict):
+        return known
+    channels, names = known.channels, summary.get("ChNames")
+    if not channels or not any(channel.name for channel in channels):
+        names = names if isinstance(names, list) and names else _ndtiff_channels(tif)
+        channels = tuple(Channel(str(name)) for name in names) or channels
+    pixel, step = (
+        next((size for key in keys if is_size(size := number(summary.get(key)))), None)
+        for keys in (("PixelSize_um", "PixelSizeUm"), ("z-step_um", "ZStepUm"))
+    )
+    pixel_size = known.pixel_size or (None if pixel is None else (pixel, pixel))
+    return replace(known, channels=channels, pixel_size=pixel_size, z_step=known.z_step or step)
+
+
+def _ndtiff_channels(tif: tifffile.TiffFile) -> list[str]:
+    """Return the channel names in the index of an NDTiff, in the order in which tifffile counts."""
+    index = Path(tif.filehandle.dirname) / "NDTiff.index"
+    if not tif.is_ndtiff or not index.is_file():
+        return []
+    names = [entry[0].get("channel") for entry in tifffile.read_ndtiff_index(index)]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def _labels(meta: dict[str, Any]) -> tuple[str, ...]:
@@ -123,7 +156,3 @@ def _scaled(value: Any, factor: float | None) -> float | None:
     except (TypeError, ValueError):
         return None
     return number * factor if factor is not None and is_size(number) else None
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rsplit("}", 1)[-1]
