@@ -54,10 +54,7 @@ class PairwiseRecipe(Recipe):
             terms["log_mse"] = losses.log_mse(fused, truth)
         if self.log_ssim:
             terms["log_ssim"] = losses.log_ssim(fused, truth)
-        return self._sum(terms), terms
-
-    def _sum(self, terms: dict[str, Tensor]) -> Tensor:
-        return torch.stack([getattr(self, name) * value for name, value in terms.items()]).sum()
+        return self.weighted(terms), terms
 
     def score(self, networks: nn.ModuleDict, held_out: Sequence[Scene]) -> dict[str, float]:
         """Score the fused image as the pipeline gives it: within the values of its two sources."""
@@ -123,7 +120,7 @@ class Fusion2VoidRecipe(PairwiseRecipe):
                 for image, source, mask in zip(restored, (first, second), kept, strict=True)
             ]
             terms["inpainting"] = torch.stack(errors).sum()
-        return self._sum(terms), terms
+        return self.weighted(terms), terms
 
     def _kept(self, image: Tensor) -> Tensor:
         """Draw a mask (N, 1, H, W): 0 in dropped patches, 1 elsewhere; at least one is dropped."""

@@ -51,8 +51,7 @@ class PdmNetRecipe(Recipe):
         if known.any():
             off = (depth.float()[known] - batch.depth[known]).abs().mean((1, 2))
             terms["depth"] = torch.log(off + 0.02).mean()
-        total = torch.stack([getattr(self, name) * value for name, value in terms.items()]).sum()
-        return total, terms
+        return self.weighted(terms), terms
 
     def score(self, networks: nn.ModuleDict, held_out: Sequence[Scene]) -> dict[str, float]:
         """Score fused images in colour, as the pipeline gives them."""

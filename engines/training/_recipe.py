@@ -83,6 +83,10 @@ class Recipe(BaseModel, ABC):
         float32 (`_losses` sees to that).
         """
 
+    def weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the sum of terms, each by the weight of its name."""
+        return torch.stack([getattr(self, name) * value for name, value in terms.items()]).sum()
+
     @abstractmethod
     def score(self, networks: nn.ModuleDict, held_out: Sequence[Scene]) -> Mapping[str, float]:
         """Return how good the networks are on scenes never trained on; "score": higher is better.

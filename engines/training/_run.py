@@ -18,6 +18,7 @@ import torch
 from zfuse.engines.training._batches import Batches, BatchSource
 from zfuse.engines.training._folder import RunFolder, read_weights
 from zfuse.engines.training._trainer import Trainer
+from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ class Watcher(Protocol):
 
 def train(
     config: TrainConfig,
-    mixes: Sequence[BatchSource],
+    sources: Sequence[BatchSource],
     held_out: Sequence[Scene],
     out: Path,
     watcher: Watcher,
@@ -56,8 +57,8 @@ def train(
     ----------
     config
         What is trained, and how.
-    mixes
-        Where scenes come from.
+    sources
+        Where batches come from.
     held_out
         Scenes that decide which weights are best; none: the negative training loss decides.
     out
@@ -95,7 +96,7 @@ def train(
         run.restore()
     run.save()
     with Batches(
-        mixes,
+        sources,
         channels=config.recipe.channels,
         seed=config.seed,
         first=trainer.step,
@@ -213,9 +214,15 @@ class _Run:
     def restore(self) -> None:
         """Read the checkpoint."""
         state = self._folder.load(self._config.identity(), self._trainer.device)
-        self._trainer.restore(state["trainer"])
-        self._earlier = state["seconds"]
-        self._logged, self._stale, self.best = state["logged"], state["stale"], state["best"]
+        try:
+            self._trainer.restore(state["trainer"])
+            self._earlier = state["seconds"]
+            self._logged, self._stale, self.best = state["logged"], state["stale"], state["best"]
+        except (KeyError, RuntimeError) as error:
+            raise ZfuseError(
+                f"the checkpoint in {self._folder.path} is of another version of zfuse: start anew "
+                "in another folder"
+            ) from error
 
 
 def _hardware(device: torch.device) -> str:

@@ -1,6 +1,10 @@
 """How the learning rate changes while a network learns, and which optimiser uses it.
 
 Duty: small frozen values that a YAML file gives. Must not know: networks, the trainer's loop.
+
+Not `torch.optim.lr_scheduler`, which counts steps: most runs end by the clock (``minutes``), and a
+cosine must then follow the clock. Its only way in, a LambdaLR that is told the time, would need all
+of this and more. Optimisers are torch's.
 """
 
 from __future__ import annotations

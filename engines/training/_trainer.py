@@ -5,12 +5,12 @@ Duty: mixed precision, optimiser, averaged weights. Must not know: files, clocks
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from zfuse.errors import ZfuseError
 
@@ -58,7 +58,7 @@ class Trainer:
         self._networks = config.recipe.build().to(self.device)
         # Convolutions are faster so, on CPU and GPU.
         self._networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._average = copy.deepcopy(self._networks).eval() if config.ema else None
+        self._average = AveragedModel(self._networks, avg_fn=self._mean) if config.ema else None
         self._optimiser = config.optimiser.build(self._networks.parameters(), config.learning_rate)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
         self._sums: dict[str, Tensor] = {}
@@ -68,7 +68,11 @@ class Trainer:
     @property
     def networks(self) -> nn.ModuleDict:
         """What is scored and ships: the averaged networks where the config asks for them."""
-        return self._networks if self._average is None else self._average
+        if self._average is None:
+            return self._networks
+        averaged = self._average.module
+        assert isinstance(averaged, nn.ModuleDict)
+        return averaged
 
     def learning_rate(self, fraction: float) -> float:
         """Return the learning rate of the next step."""
@@ -102,23 +106,16 @@ class Trainer:
         self._lost = 0
         self._scaler.step(self._optimiser)
         self._scaler.update()
-        self._follow()
+        if self._average is not None:
+            self._average.update_parameters(self._networks)
         for name, value in {"loss": total, **terms}.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach().double()
         self._count += 1
 
-    def _follow(self) -> None:
-        """Move the averaged weights towards the present ones, faster in the beginning."""
-        if self._average is None:
-            return
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, now in zip(
-                self._average.parameters(), self._networks.parameters(), strict=True
-            ):
-                mean.lerp_(now, 1 - decay)
-            for kept, buffer in zip(self._average.buffers(), self._networks.buffers(), strict=True):
-                kept.copy_(buffer)
+    def _mean(self, mean: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
+        """Move averaged weights towards the present ones, faster in the beginning."""
+        decay = min(self.config.ema, (1 + int(count)) / (10 + int(count)))
+        return torch.lerp(mean, now, 1 - decay)
 
     def mean_losses(self) -> dict[str, float]:
         """Return the means of "loss" and its terms since the last call.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -51,8 +50,7 @@ class UmisRecipe(Recipe):
             "gradient": losses.gradient(image, planes),
             "spatial_frequency": losses.spatial_frequency(image, planes),
         }
-        total = torch.stack([getattr(self, name) * value for name, value in terms.items()]).sum()
-        return total, terms
+        return self.weighted(terms), terms
 
     def score(self, networks: nn.ModuleDict, held_out: Sequence[Scene]) -> dict[str, float]:
         """Return the negative loss on held-out planes: there is no truth to compare with."""

@@ -62,7 +62,7 @@ def train(
 
     from zfuse.engines.training import train as run
 
-    mixes = [batch.open(data) for batch in settings.batches]
+    sources = [batch.open(data) for batch in settings.batches]
     held_out = settings.held_out.scenes(data)
     if not held_out:
         first, last = settings.held_out.numbers
@@ -79,7 +79,7 @@ def train(
     with _bar(name) as watcher, _stop_on_interrupt() as stop:
         result = run(
             settings,
-            mixes,
+            sources,
             held_out,
             out,
             watcher,

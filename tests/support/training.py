@@ -91,9 +91,9 @@ def validation_scenes() -> list[Scene]:
 
 
 def run(out: Path, settings: TrainConfig, rows: Rows | None = None, **options: Any) -> dict:
-    mixes = [BatchSource([PairSource()], [1.0], 2)]
+    sources = [BatchSource([PairSource()], [1.0], 2)]
     options = {"held_out": validation_scenes()} | options
-    return train(settings, mixes, options.pop("held_out"), out, rows or Rows(), **options)
+    return train(settings, sources, options.pop("held_out"), out, rows or Rows(), **options)
 
 
 def checkpoint(out: Path, name: str = "last.pt") -> Any:

@@ -150,7 +150,8 @@ def test_no_better_score_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_minutes_end_the_run(tmp_path: Path) -> None:
-    settings = config(steps=None, minutes=0.01, schedule={"kind": "cosine", "warm_up": 0})
+    schedule = {"kind": "cosine", "warm_up": 0}
+    settings = config(steps=None, minutes=0.01, schedule=schedule, validate_every=10**6)
     rows = Rows()
     result = run(tmp_path / "out", settings, rows)
     assert result["ended"] == "minutes"
@@ -198,6 +199,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, spoil: Callable[[Path],
     spoil(tmp_path / "out" / "last.pt")
     with pytest.raises(ZfuseError, match=r"last\.pt is damaged or none of ours"):
         run(tmp_path / "out", config(steps=1), resume=True)
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "out", config(steps=1, ema=0.5))
+    state = checkpoint(tmp_path / "out")
+    state["trainer"]["average"].pop("n_averaged")  # as zfuse 0.1 of 2026-11-20 wrote it
+    torch.save(state, tmp_path / "out" / "last.pt")
+    with pytest.raises(ZfuseError, match="of another version of zfuse: start anew"):
+        run(tmp_path / "out", config(steps=2, ema=0.5), resume=True)
 
 
 def test_folders_are_not_overwritten(tmp_path: Path) -> None:

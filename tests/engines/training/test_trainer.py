@@ -51,11 +51,11 @@ def test_collate_joins_grey_and_colour() -> None:
 
 
 def drawn(count: int, **options: Any) -> list[Batch]:
-    mixes = [
+    sources = [
         BatchSource([PairSource()], [1.0], 2),
         BatchSource([PairSource(), PairSource()], [1.0, 3.0], 3, share=2.0),
     ]
-    with Batches(mixes, **{"channels": 3, "seed": 5} | options) as batches:
+    with Batches(sources, **{"channels": 3, "seed": 5} | options) as batches:
         return [next(batches) for _ in range(count)]
 
 
@@ -69,7 +69,7 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
         one.truth.shape == two.truth.shape and torch.equal(one.truth, two.truth)
         for one, two in zip(plain, other, strict=True)
     )
-    assert {len(batch.truth) for batch in drawn(30)} == {2, 3}  # both mixes
+    assert {len(batch.truth) for batch in drawn(30)} == {2, 3}  # both kinds
 
 
 def test_an_error_in_a_source_is_not_lost() -> None:
