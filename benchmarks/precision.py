@@ -14,7 +14,7 @@ from PIL import Image
 
 import zfuse
 from zfuse.engines import MODELS
-from zfuse.pipeline.evaluation import _metrics as metrics
+from zfuse.pipeline import evaluation as metrics
 from zfuse.pipeline.sources import from_array
 
 ROOT = Path(__file__).parents[2] / "shared" / "data" / "pairs" / "mfi_whu"

@@ -33,7 +33,7 @@ from quality_targets import COPIED, NETWORKS, OURS
 
 import zfuse
 from zfuse.engines import MODELS, load
-from zfuse.pipeline.evaluation import _metrics as metrics
+from zfuse.pipeline import evaluation as metrics
 from zfuse.pipeline.methods import METHODS
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 import zfuse
-from zfuse.pipeline.evaluation import _metrics as metrics
+from zfuse.pipeline import evaluation as metrics
 from zfuse.pipeline.sources import from_array
 
 ROOT = Path(__file__).parents[2] / "shared" / "data" / "pairs" / "mfi_whu"

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from quality_tables import Scores
 
 _ROOT = Path(__file__).resolve().parents[1]
-_SCORING = ("benchmarks/quality_scores.py", "pipeline/evaluation/_metrics.py")
+_SCORING = (
+    "benchmarks/quality_scores.py",
+    *(f"pipeline/evaluation/_{name}.py" for name in ("arrays", "depth", "planes", "reference")),
+)
 _PEERS = ("benchmarks/quality_peers.py",)
 
 

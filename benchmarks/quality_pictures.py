@@ -13,7 +13,7 @@ import quality_data
 from quality_memory import has_weights
 
 import zfuse
-from zfuse.pipeline.evaluation import _metrics as metrics
+from zfuse.pipeline import evaluation as metrics
 from zfuse.pipeline.figures import Sheet, robust_range
 
 if TYPE_CHECKING:

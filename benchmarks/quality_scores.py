@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from zfuse.pipeline.evaluation import _metrics as metrics
+from zfuse.pipeline import evaluation as metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -74,7 +74,7 @@ def copied_at_true_depth(phantom: Phantom) -> NDArray[np.uint16]:
 def main() -> None:
     from PIL import Image
 
-    from zfuse.pipeline.evaluation._metrics import psnr, ssim
+    from zfuse.pipeline.evaluation import psnr, ssim
 
     rows = []
     print(f"{'case':<14} planes  range  true depth copied: SSIM  PSNR dB")

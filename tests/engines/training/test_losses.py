@@ -20,7 +20,7 @@ from support.training import (
 
 from zfuse.engines.training import _losses as losses
 from zfuse.engines.training._score import fusion_score
-from zfuse.pipeline.evaluation import _metrics
+from zfuse.pipeline import evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,7 @@ def test_gradient_and_spatial_frequency_by_slow_loops() -> None:
     wanted = np.mean(across) + np.mean(down)
     assert float(losses.gradient(image, truth)) == pytest.approx(wanted, rel=1e-5)
     frequencies = [
-        abs(_metrics.spatial_frequency(x[0]) - _metrics.spatial_frequency(y[0]))
+        abs(evaluation.spatial_frequency(x[0]) - evaluation.spatial_frequency(y[0]))
         for x, y in zip(a, b, strict=True)
     ]
     assert float(losses.spatial_frequency(image, truth)) == pytest.approx(
@@ -100,7 +100,7 @@ def test_flat_images_have_finite_slopes() -> None:
 
 def test_the_logs_are_the_scores() -> None:
     image, truth = images(4, 3, 1, 32, 32)
-    psnrs = [_metrics.psnr(a, b, data_range=1) for a, b in zip(image, truth, strict=True)]
+    psnrs = [evaluation.psnr(a, b, data_range=1) for a, b in zip(image, truth, strict=True)]
     from_loss = -10 / math.log(10) * float(losses.log_mse(image, truth))
     assert from_loss == pytest.approx(np.mean(psnrs), abs=0.02)
     deficits = [float(1 - losses.ssim(a[None], b[None])) for a, b in zip(image, truth, strict=True)]
@@ -127,9 +127,9 @@ def test_scores_are_those_of_the_package() -> None:
     psnrs, ssims = [], []
     for a, b in zip(image, truth, strict=True):
         stored = np.rint(a.permute(1, 2, 0).numpy().clip(0, 1) * 255)
-        one, two = _metrics.luma(stored), _metrics.luma(b.permute(1, 2, 0).numpy() * 255)
-        psnrs.append(_metrics.psnr(one, two, data_range=255))
-        ssims.append(_metrics.ssim(one, two, data_range=255))
+        one, two = evaluation.luma(stored), evaluation.luma(b.permute(1, 2, 0).numpy() * 255)
+        psnrs.append(evaluation.psnr(one, two, data_range=255))
+        ssims.append(evaluation.ssim(one, two, data_range=255))
     assert score["psnr"] == pytest.approx(np.mean(psnrs), abs=1e-3)
     assert score["ssim"] == pytest.approx(np.mean(ssims), abs=1e-5)
     assert score["score"] == pytest.approx(

@@ -28,7 +28,7 @@ from zfuse.engines.training._scenes import Scene
 from zfuse.engines.training._schedules import Cosine, Exponential, Halving
 from zfuse.engines.training._trainer import Trainer
 from zfuse.engines.training._umis import UmisRecipe
-from zfuse.pipeline.evaluation import _metrics
+from zfuse.pipeline import evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ def test_collate_joins_grey_and_colour() -> None:
     assert bool(batch.depth[1].isnan().all())
     assert batch.noise.tolist() == [pytest.approx([0.1, 0.2]), [0.0, 0.0]]
     single = collate([grey, colour], 1)
-    luma = _metrics.luma(colour.planes[0].transpose(1, 2, 0))
+    luma = evaluation.luma(colour.planes[0].transpose(1, 2, 0))
     np.testing.assert_allclose(single.planes[1, 0, 0], luma, atol=1e-6)
 
 

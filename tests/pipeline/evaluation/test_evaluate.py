@@ -6,8 +6,7 @@ from typer.testing import CliRunner
 from zfuse.errors import ZfuseError
 from zfuse.pipeline import RunConfig, run
 from zfuse.pipeline.cli._app import app
-from zfuse.pipeline.evaluation._evaluate import evaluate
-from zfuse.pipeline.evaluation._metrics import depth_mae, psnr, ssim
+from zfuse.pipeline.evaluation import depth_mae, evaluate, psnr, ssim
 from zfuse.pipeline.simulation import make_settings, simulate, write_simulated
 
 
@@ -97,7 +96,7 @@ def test_depth_in_planes_is_converted_or_left_out(folder, tmp_path):
 
 def test_what_does_not_belong_together_is_refused(folder, tmp_path):
     stack = folder / "stack.ome.zarr"
-    with pytest.raises(ZfuseError, match="stack of 8 planes"):
+    with pytest.raises(ZfuseError, match="is a simulated stack, not one image"):
         evaluate(stack)
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((32, 32), np.uint16))
     with pytest.raises(ZfuseError, match="160 x 160"):

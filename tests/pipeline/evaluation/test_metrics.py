@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 from support.shared import METRICS
 
-from zfuse.pipeline.evaluation._metrics import (
+from zfuse.pipeline.evaluation import (
     average_gradient,
     depth_mae,
     depth_rmse,

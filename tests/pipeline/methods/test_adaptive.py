@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 import zfuse
 from zfuse.pipeline.core._sample import Sample
-from zfuse.pipeline.evaluation._metrics import psnr, ssim
+from zfuse.pipeline.evaluation import psnr, ssim
 from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.methods.parts._optics import estimate_noise
 from zfuse.pipeline.simulation._phantom import render_phantom

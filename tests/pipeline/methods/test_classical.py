@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import zfuse
-from zfuse.pipeline.evaluation._metrics import depth_mae, ssim
+from zfuse.pipeline.evaluation import depth_mae, ssim
 from zfuse.pipeline.methods._complex_wavelet import ComplexWavelet
 from zfuse.pipeline.methods._wavelet import Wavelet
 from zfuse.pipeline.simulation._phantom import render_phantom

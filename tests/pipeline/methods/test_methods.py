@@ -10,7 +10,7 @@ from support.method_names import NETWORKS
 
 import zfuse
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.evaluation._metrics import ssim
+from zfuse.pipeline.evaluation import ssim
 from zfuse.pipeline.methods import METHODS, make_method
 from zfuse.pipeline.simulation._phantom import Phantom, render_phantom
 
