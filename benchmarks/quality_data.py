@@ -14,8 +14,7 @@ from scipy import ndimage
 from simulated_set import copied_at_true_depth, simulated_set
 
 from zfuse.pipeline.alignment._align import align_stack
-from zfuse.pipeline.simulation import make_settings, simulate
-from zfuse.pipeline.simulation._phantom import render_phantom
+from zfuse.pipeline.simulation import make_settings, render_phantom, simulate
 from zfuse.pipeline.sources import from_array, open_stacks
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core._stack import Stack
-    from zfuse.pipeline.simulation._phantom import Phantom
+    from zfuse.pipeline.simulation import Phantom
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zfuse.pipeline.simulation._phantom import render_phantom
+from zfuse.pipeline.simulation import render_phantom
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.simulation._phantom import Phantom
+    from zfuse.pipeline.simulation import Phantom
 
 # name, relief, texture, planes, photons, blur in px a plane, read noise in electrons
 _CASES = (

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
         SimulationSettings as SimulationSettings,
         make_settings as make_settings,
     )
-    from zfuse.pipeline.simulation._simulate import Simulated as Simulated, simulate as simulate
+    from zfuse.pipeline.simulation._simulate import (
+        SimulatedStack as SimulatedStack,
+        simulate as simulate,
+    )
     from zfuse.pipeline.simulation._write import (
         check_place as check_place,
         write_image as write_image,
@@ -43,7 +46,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_phantom": ["Phantom", "render_phantom"],
         "_relief": ["ReliefKind", "TextureKind", "make_relief", "make_texture"],
         "_settings": ["SimulationSettings", "make_settings"],
-        "_simulate": ["Simulated", "simulate"],
+        "_simulate": ["SimulatedStack", "simulate"],
         "_write": ["check_place", "write_image", "write_simulated"],
     },
 )

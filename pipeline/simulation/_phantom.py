@@ -1,9 +1,8 @@
-"""A quickly rendered focal stack with known truth, for the demo, tests and quality figures.
+"""A phantom: a quickly rendered focal stack with known truth, for demo, tests, figures.
 
-Duty: a textured relief, defocus that grows with the distance from the focal plane, photon and read
-noise. Everything follows from the seed.
-Must not know: files, methods, real optics (a Gaussian stands in for the point spread function; see
-`zfuse.pipeline.simulation` for the real one).
+Duty: a specimen, defocus that grows with the distance from the focal plane, photon and read noise.
+Everything follows from the seed. Must not know: files, methods, optics: a Gaussian stands in for
+the point spread function, unlike in `simulate`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from zfuse.pipeline.simulation._layers import (
 from zfuse.pipeline.simulation._optics import transfer_functions
 from zfuse.pipeline.simulation._relief import make_relief, make_texture
 from zfuse.pipeline.simulation._settings import Fluorescence, Relief
-from zfuse.pipeline.simulation._specimens import Grid, Volume, make_fluorescence, make_section
+from zfuse.pipeline.simulation._specimens import Volume, VoxelGrid, make_fluorescence, make_section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.simulation._settings import SimulationSettings
 
-__all__ = ["Simulated", "simulate"]
+__all__ = ["SimulatedStack", "simulate"]
 
 _BRIGHT = 0.8  # of full scale: the brightest objects, or the empty field in transmitted light
 _LEAST_LIGHT = 0.03  # of full scale: where the truth is dimmer than that, it has no depth
@@ -37,7 +37,7 @@ _LEAST_SHARE = 0.6  # of the light or absorbance: else two depths compete, and n
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedStack:
     """A focal stack and the truth behind it.
 
     Attributes
@@ -71,7 +71,7 @@ class _Scene:
     depth: NDArray[np.float32]  # in planes
 
 
-def simulate(settings: SimulationSettings) -> Simulated:
+def simulate(settings: SimulationSettings) -> SimulatedStack:
     """Render a stack.
 
     Parameters
@@ -81,7 +81,7 @@ def simulate(settings: SimulationSettings) -> Simulated:
 
     Returns
     -------
-    Simulated
+    SimulatedStack
         The stack and its truth.
     """
     optics = settings.optics
@@ -101,7 +101,7 @@ def simulate(settings: SimulationSettings) -> Simulated:
         planes[index] = settings.camera.expose((moved + settings.background) * lens, rng)
     image = settings.camera.counts((scene.image[inner, inner] + settings.background) * lens)
     depth = scene.depth[inner, inner] * np.float32(optics.z_step)
-    return Simulated(planes, image, depth, shifts, settings)
+    return SimulatedStack(planes, image, depth, shifts, settings)
 
 
 def _field(settings: SimulationSettings) -> int:
@@ -132,7 +132,7 @@ def _scene(
         surface = make_texture(specimen.texture, depth, rng)
         planes = render_surface(surface, depth, transfer, settings.planes)
         return _Scene(planes, _filtered(surface, transfer[0]), depth)
-    grid = Grid(field, len(transfer), optics.pixel_size, optics.z_step / PER_PLANE)
+    grid = VoxelGrid(field, len(transfer), optics.pixel_size, optics.z_step / PER_PLANE)
     if isinstance(specimen, Fluorescence):
         return _shining(make_fluorescence(specimen, grid, rng), transfer, settings)
     return _absorbing(make_section(specimen, grid, rng), transfer, settings)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.simulation._settings import Fluorescence, Section
 
-__all__ = ["Grid", "Volume", "make_fluorescence", "make_section"]
+__all__ = ["Volume", "VoxelGrid", "make_fluorescence", "make_section"]
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelGrid:
     """Voxels that a specimen is drawn into: `field` x `field` pixels, `layers` of them, in µm."""
 
     field: int
@@ -58,7 +58,7 @@ class Volume:
     haze: NDArray[np.float32]
 
 
-def make_fluorescence(specimen: Fluorescence, grid: Grid, rng: np.random.Generator) -> Volume:
+def make_fluorescence(specimen: Fluorescence, grid: VoxelGrid, rng: np.random.Generator) -> Volume:
     """Make beads of different sizes and bent filaments, everywhere but in the outermost planes.
 
     Parameters
@@ -83,7 +83,7 @@ def make_fluorescence(specimen: Fluorescence, grid: Grid, rng: np.random.Generat
     return Volume(layers, np.asarray((1 + 0.5 * fractal(grid.field, 2.5, rng)).clip(0), np.float32))
 
 
-def _bead(grid: Grid, rng: np.random.Generator) -> NDArray[np.float64]:
+def _bead(grid: VoxelGrid, rng: np.random.Generator) -> NDArray[np.float64]:
     """Points (z, y, x, brightness) in µm that fill a ball."""
     edge = grid.field * grid.pixel_size
     centre = [rng.uniform(0.08, 0.92) * grid.height, *rng.uniform(0, edge, 2)]
@@ -94,7 +94,7 @@ def _bead(grid: Grid, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.column_stack([place + centre, np.full(40, brightness)])
 
 
-def _filament(grid: Grid, rng: np.random.Generator) -> NDArray[np.float64]:
+def _filament(grid: VoxelGrid, rng: np.random.Generator) -> NDArray[np.float64]:
     """Points (z, y, x, brightness) in µm along a curve."""
     step = grid.pixel_size / 2
     count = int(rng.uniform(8, 30) / step)
@@ -115,7 +115,7 @@ def _folded(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.
     return np.asarray(low + span - np.abs((values - low) % (2 * span) - span))
 
 
-def _splat(layers: NDArray[np.float32], points: NDArray[np.float64], grid: Grid) -> None:
+def _splat(layers: NDArray[np.float32], points: NDArray[np.float64], grid: VoxelGrid) -> None:
     """Add points to the voxels round them, with linear weights; they wrap round in x and y."""
     place = points[:, :3] / (grid.layer_step, grid.pixel_size, grid.pixel_size)
     low = np.floor(place).astype(np.intp)
@@ -128,7 +128,7 @@ def _splat(layers: NDArray[np.float32], points: NDArray[np.float64], grid: Grid)
         np.add.at(layers, index, weight[inside].astype(np.float32))
 
 
-def make_section(specimen: Section, grid: Grid, rng: np.random.Generator) -> Volume:
+def make_section(specimen: Section, grid: VoxelGrid, rng: np.random.Generator) -> Volume:
     """Make a stained section, slightly wavy: nuclei with chromatin, sheets of fibres and granules.
 
     Parameters
@@ -167,7 +167,7 @@ def _add_sheet(
     layers: NDArray[np.float32],
     absorbance: NDArray[np.float32],
     height: NDArray[np.float32],
-    grid: Grid,
+    grid: VoxelGrid,
 ) -> None:
     position = height / np.float32(grid.layer_step)
     for index, layer in enumerate(layers):
@@ -181,7 +181,7 @@ def _add_nucleus(
     chromatin: NDArray[np.float32],
     middle: NDArray[np.float32],
     half: float,
-    grid: Grid,
+    grid: VoxelGrid,
     rng: np.random.Generator,
 ) -> None:
     """Add an ellipsoid, cut off where the section ends."""

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.simulation._simulate import Simulated
+    from zfuse.pipeline.simulation._simulate import SimulatedStack
 
 __all__ = ["check_place", "write_image", "write_simulated"]
 
 
-def write_simulated(simulated: Simulated, output: str | Path, *, overwrite: bool = False) -> Path:
+def write_simulated(
+    simulated: SimulatedStack, output: str | Path, *, overwrite: bool = False
+) -> Path:
     """Write a stack and its truth: all of it, or on failure nothing.
 
     Parameters

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from zfuse.pipeline.alignment._similarity import MotionModel
-    from zfuse.pipeline.simulation import Simulated
+    from zfuse.pipeline.simulation import SimulatedStack
 
 real = needs_stacks
 few = settings(deadline=None, max_examples=25, derandomize=True)
 SIZE = (256, 256)
 
 
-def simulated(kind: str, drift: float, **more: Any) -> Simulated:
+def simulated(kind: str, drift: float, **more: Any) -> SimulatedStack:
     return simulate(make_settings(kind, size=SIZE[0], planes=9, drift=drift, **more))
 
 
@@ -170,7 +170,7 @@ def test_a_warp_is_as_good_as_lanczos_can_be() -> None:
 def test_fusing_a_drifting_stack_is_nearly_as_good_as_a_still_one() -> None:
     still, drifting = (simulated("relief", drift, seed=5, photons=3000.0) for drift in (0.0, 12.0))
 
-    def score(stack: Simulated, align: Any) -> float:
+    def score(stack: SimulatedStack, align: Any) -> float:
         image = zfuse.fuse(stack.planes, "guided", align=align).image
         cut = (slice(16, -16),) * 2
         low, high = np.percentile(stack.image, (0.1, 99.9))
