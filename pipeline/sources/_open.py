@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.sources._layout import NoStackError
+from zfuse.pipeline.sources._magic import BMP, JPEG, PNG, TIFF, XML, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,6 @@ T = TypeVar("T")
 LONGEST_NAME = 200
 
 ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-XML_MAGIC = (b"<?xml", b"\xef\xbb\xbf<?xml", b"<OME ")
-PLANE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 
 
 @dataclass(frozen=True)
@@ -212,24 +210,18 @@ def _is_zarr(place: str) -> bool:
     return folder.is_dir() and any((folder / marker).is_file() for marker in ZARR_MARKERS)
 
 
-def _starts_with(place: str, magic: tuple[bytes, ...]) -> bool:
+def _is_file(place: str, *kinds: str) -> bool:
     if not Path(place).is_file():
         return False
     try:
-        with open(place, "rb") as file:
-            return file.read(8).startswith(magic)
+        return kind_of(place) in kinds
     except OSError as error:
         raise ZfuseError(f"{place} cannot be read ({error}); check its permissions") from error
 
 
 FORMATS = (
     Format("OME-Zarr", "zfuse.pipeline.sources._ome_zarr", _is_zarr),
-    Format("TIFF", "zfuse.pipeline.sources._tiff", lambda place: _starts_with(place, TIFF_MAGIC)),
-    Format("OME-XML", "zfuse.pipeline.sources._tiff", lambda p: _starts_with(p, XML_MAGIC)),
-    Format(
-        "image file",
-        "zfuse.pipeline.sources._planes",
-        lambda place: _starts_with(place, PLANE_MAGIC),
-    ),
+    Format("TIFF, OME-XML", "zfuse.pipeline.sources._tiff", lambda p: _is_file(p, TIFF, XML)),
+    Format("plane", "zfuse.pipeline.sources._planes", lambda p: _is_file(p, PNG, JPEG, BMP)),
     Format("folder of planes", "zfuse.pipeline.sources._planes", lambda p: Path(p).is_dir()),
 )

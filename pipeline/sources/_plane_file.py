@@ -1,7 +1,7 @@
-"""One plane in one image file: PNG, JPEG, BMP or TIFF.
+"""One plane in one image file: PNG, JPEG or BMP.
 
 Duty: size and dtype from the header alone, and pixels as (samples, Y, X). Must not know: folders,
-names, stacks. EXIF orientation is not applied: the sensor's rows are the microscope's rows.
+names, stacks, TIFF. EXIF orientation is not applied: the sensor's rows are the microscope's rows.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.sources._magic import BMP, JPEG, PNG, kind_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.core import Stack
-
 __all__ = ["Plane", "decode", "header"]
-
-PNG, JPEG, BMP, TIFF = "PNG", "JPEG", "BMP", "TIFF"
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"BM", BMP),
-    (b"II*\0", TIFF), (b"MM\0*", TIFF), (b"II+\0", TIFF), (b"MM\0+", TIFF),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,18 +56,8 @@ class Plane:
         return (self.samples, self.height, self.width), self.dtype.name
 
 
-def header(path: Path) -> tuple[Plane, Stack | None]:
+def header(path: Path) -> Plane:
     """Read the header of a file.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    Plane, Stack or None
-        The Stack of a TIFF, whose reader and metadata can be used again.
 
     Raises
     ------
@@ -82,26 +65,18 @@ def header(path: Path) -> tuple[Plane, Stack | None]:
         The file is no image, is damaged, or has pixels that can't be fused.
     """
     try:
+        kind = kind_of(path)
         with open(path, "rb") as file:
             start = file.read(64)
-            kind = next((kind for magic, kind in _MAGIC if start.startswith(magic)), None)
             if kind == JPEG:
-                return _jpeg(path, _jpeg_frame(file)), None
+                return _jpeg(path, _jpeg_frame(file))
             if kind == PNG:
                 file.seek(0)
-                return _png(start, _png_chunks(file)), None
+                return _png(start, _png_chunks(file))
             if kind == BMP:
-                return _bmp(file), None
+                return _bmp(file)
     except (OSError, ValueError, struct.error) as error:
         raise ZfuseError(f"{path} cannot be read ({error}); it is truncated or damaged") from error
-    if kind == TIFF:
-        from zfuse.pipeline.sources._tiff import open_plane
-
-        stack = open_plane(str(path))
-        _, samples, _, height, width = stack.shape
-        alpha = any("alpha" in line for line in stack.warnings)
-        chunk = stack.reader.chunk[1:]
-        return Plane(TIFF, samples, height, width, stack.dtype, stack.rgb, alpha, chunk), stack
     raise ZfuseError(f"{path} is named like an image but is none; move it out of the folder")
 
 

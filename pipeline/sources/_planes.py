@@ -1,7 +1,7 @@
 """A folder of plane images (or a single image file) as a stack.
 
 Duty: which files are planes, whether they fit together, and reading them, several at once.
-Must not know: how names are understood (`_names`), how a file is decoded (`_plane_file`).
+Must not know: how names are understood (`_names`), how a file is decoded (`_plane_file`, `_tiff`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import BaseReader, Channel, Stack, each
+from zfuse.pipeline.sources._magic import TIFF, kind_of
 from zfuse.pipeline.sources._names import FileGrid, arrange, natural
-from zfuse.pipeline.sources._plane_file import TIFF, Plane, decode, header
+from zfuse.pipeline.sources._plane_file import Plane, decode, header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,7 @@ class FolderReader(BaseReader):
             if name in self._tiffs:
                 self._tiffs.move_to_end(name)
                 return self._tiffs[name]
-        plane, stack = header(self._folder / name)
+        plane, stack = _header(self._folder / name)
         if stack is None or plane.likeness != self._kinds[name].likeness:
             raise ZfuseError(f"{self._folder / name} has changed since the folder was opened")
         with self._lock:
@@ -174,13 +175,26 @@ class FolderReader(BaseReader):
         return stack.reader
 
 
+def _header(path: Path) -> tuple[Plane, Stack | None]:
+    """Read the header of a plane; of a TIFF also its stack, whose metadata and reader serve."""
+    if kind_of(path) != TIFF:
+        return header(path), None
+    from zfuse.pipeline.sources import _tiff
+
+    stack = _tiff.open_plane(str(path))
+    _, samples, _, height, width = stack.shape
+    alpha = any("alpha" in line for line in stack.warnings)
+    chunk = stack.reader.chunk[1:]
+    return Plane(TIFF, samples, height, width, stack.dtype, stack.rgb, alpha, chunk), stack
+
+
 def _stack(folder: Path, grid: FileGrid, source: str) -> Stack:
     """Read all headers, check that they agree, and make the stack."""
     names = [name for time in grid.files for channel in time for name in channel]
     kinds: dict[str, Plane] = {}
     first: Stack | None = None
     for name in names:
-        kinds[name], tiff = header(folder / name)
+        kinds[name], tiff = _header(folder / name)
         if tiff is not None:
             tiff.reader.close()
             first = first or tiff

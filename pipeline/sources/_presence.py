@@ -6,6 +6,9 @@ Must not know: OME metadata, axes, what the pixels mean.
 A missing chunk reads as the fill value, so only a chunk whose first pixel *is* the fill value is
 looked up. Camera images have an offset and cost nothing but 25 µs a read. In the worst case (every
 pixel is the fill value, local disk) it is 8 µs a chunk; decoding 1 Mpx of lz4 takes about 1000 µs.
+
+zarr 3.2 can refuse missing chunks by itself (``array.read_missing_chunks``), but needs Python 3.12,
+and the zarrs codec pipeline, which decodes most of what we read, does not ask for the setting.
 """
 
 from __future__ import annotations
@@ -95,6 +98,10 @@ class Presence:
             for where in np.argwhere(empty)
         ]
         return [chunk for chunk in suspects if not self._is_stored(chunk)]
+
+    def absent(self, selection: tuple[slice, ...]) -> list[Coords]:
+        """List the chunks of a selection that are not stored, before anything is read."""
+        return [chunk for chunk in self.chunks_of(selection) if not self._is_stored(chunk)]
 
     def _ranges(self, selection: tuple[slice, ...]) -> list[range]:
         return [

@@ -18,6 +18,7 @@ import tifffile
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Channel, Stack
 from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
+from zfuse.pipeline.sources._magic import XML, kind_of
 from zfuse.pipeline.sources._ome_set import find
 from zfuse.pipeline.sources._ome_xml import says_ome
 from zfuse.pipeline.sources._tiff_meta import tiff_meta
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from xml.etree.ElementTree import Element
 
-__all__ = ["images", "is_xml", "open_plane", "open_tiff"]
+__all__ = ["images", "open_plane", "open_tiff"]
 
 OME_NAMES = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
-XML_MAGIC = (b"<?xml", b"<OME", b"<ome:OME", b"<!--")
 
 # tifffile logs what it works around; what matters to the user is said in refusals and warnings.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -88,7 +88,7 @@ def open_tiff(place: str, *, allow_missing: bool = False) -> Opened:
     ZfuseError
         The file is damaged or empty, or lacks a file that it refers to.
     """
-    if is_xml(place):
+    if kind_of(place) == XML:
         found = find(place, _bytes(place), _described, is_tiff=False, allow_missing=allow_missing)
         return _listed(_open(found.file, found.xml), found.file, found.root)
     tif = _open(place)
@@ -114,12 +114,6 @@ def open_tiff(place: str, *, allow_missing: bool = False) -> Opened:
         raise
 
 
-def is_xml(place: str) -> bool:
-    """Whether a file begins like XML."""
-    with open(place, "rb") as file:
-        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(XML_MAGIC)
-
-
 def _bytes(place: str) -> bytes:
     with open(place, "rb") as file:
         return file.read()
@@ -127,7 +121,7 @@ def _bytes(place: str) -> bytes:
 
 def _described(place: str) -> str | bytes:
     """Return the OME-XML that a TIFF or an XML file holds."""
-    if is_xml(place):
+    if kind_of(place) == XML:
         return _bytes(place)
     with _open(place) as tif:
         return str(tif.pages.first.description)

@@ -6,6 +6,7 @@ refusals that name them. Must not know: OME metadata, how the array was found.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from zfuse.pipeline.sources._layout import Layout
 
 __all__ = ["ZarrReader"]
+
+LARGE_CHUNK = 2**26  # pixels: filling them costs more than asking first whether they are there
 
 
 class ZarrReader(BaseReader):
@@ -79,15 +82,19 @@ class ZarrReader(BaseReader):
     def _read(self, selection: tuple[slice, ...], pixels: NDArray[Any]) -> None:
         from zarr.core.buffer.cpu import NDBuffer
 
+        if self._presence is not None and math.prod(self._array.chunks) > LARGE_CHUNK:
+            self._refuse_missing(self._presence.absent(selection), selection)
         try:
             self._array.get_basic_selection(selection, out=NDBuffer.from_numpy_array(pixels))
         except MemoryError:
             raise
         except Exception as error:  # each codec has its own; which chunk it was none of them says
             raise self._corrupt(selection, error) from error
-        if self._presence is None:
-            return
-        if missing := self._presence.missing(selection, pixels):
+        if self._presence is not None:
+            self._refuse_missing(self._presence.missing(selection, pixels), selection)
+
+    def _refuse_missing(self, missing: list[tuple[int, ...]], selection: tuple[slice, ...]) -> None:
+        if missing and self._presence is not None:
             raise ZfuseError(
                 f"{self._layout.source}: chunk {self._presence.key(missing[0])} is missing "
                 f"({len(missing)} of {len(self._presence.chunks_of(selection))} chunks of this "

@@ -331,6 +331,17 @@ def test_a_truncated_chunk_is_named(array: zarr.Array[Any], tmp_path: Path, keep
         read(open_stack(tmp_path / "a.zarr"))
 
 
+def test_a_large_chunk_is_looked_for_before_it_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (2, 1, 2**27)
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, chunks=shape, dtype="uint8")
+    stack = open_stack(tmp_path / "a.zarr")
+    monkeypatch.setattr(zarr.Array, "get_basic_selection", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ZfuseError, match=r"chunk .* is missing \(1 of 1"):
+        stack.reader.read(0, slice(0, 1), slice(0, 1), slice(0, 8))
+
+
 def test_nan_fill_values(tmp_path: Path) -> None:
     array = zarr.create_array(
         tmp_path / "a.zarr", shape=(2, 8, 8), chunks=(1, 8, 8), dtype="f4", fill_value=np.nan
