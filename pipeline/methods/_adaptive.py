@@ -38,12 +38,13 @@ from zfuse.pipeline.methods.parts import (
     CameraNoise,
     Centroid,
     ChosenPixels,
+    DecisionPlanes,
     DepthSearch,
     FloatPlanes,
     estimate_noise,
     estimate_response,
-    mirror_frame,
     mix,
+    to_signal,
 )
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Adaptive(Method):
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
             filled = [floats.to_float(p)[0] for p in column]
             search = DepthSearch(whole, blend.signal, steps)
-            search.add(np.stack([_to_signal(p, blend, steps) for p in filled]), 0)
+            search.add(np.stack([to_signal(p, blend, steps) for p in filled]), 0)
             stacks.append(np.stack([mix(p, blend.weights) for p in filled]))
             depths.append(search.finish().depth)
         response = estimate_response(stacks, depths, _LEVELS, blend.step) if planes > 1 else None
@@ -144,15 +145,15 @@ class Adaptive(Method):
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration
     ) -> _DepthPass:
         """Allocate the depth search."""
-        return _DepthPass(_Decision(self, region, dtype, calibration))
+        return _DepthPass(self, region, dtype, calibration)
 
     def next_pass(self, state: _DepthPass) -> _PicturePass:
         """Take the depth that was found, allocate sums."""
         return _PicturePass(self, state)
 
 
-class _Decision:
-    """What the depth of a region is decided on, in both passes.
+class _DepthPass:
+    """First pass: where the planes of a region are in focus.
 
     Attributes
     ----------
@@ -172,39 +173,10 @@ class _Decision:
             Region.grown(region.core, _PYRAMID_REACH, region.image),
             Region.grown(region.core, method.halo, region.image),
         )
-        self.floats = FloatPlanes(region, method.halo, dtype, calibration.blend.fill)
-
-    def signal(self, planes: NDArray[Any]) -> tuple[NDArray[Any], list[Plane | None]]:
-        """Return a block's decision signal (n, Y, X), and where its planes are invalid."""
-        blend = self.calibration.blend
-        invalid: list[Plane | None] = [None] * len(planes)
-        if blend.signal.native:  # no float in between: half the time of a pass went there
-            y, x = self.floats.cut
-            signal = planes[:, 0, y, x].astype(np.int32)  # ours to change, and one kernel for all
-        else:
-            signal = np.empty((len(planes), *self.floats.shape), np.int32)
-            for i, plane in enumerate(planes):
-                values, invalid[i] = self.floats.to_float(plane)
-                signal[i] = _to_signal(values, blend, self.calibration.steps)
-        mirror_frame(signal, self.wide.image, self.wide.shown)
-        return signal, invalid
-
-
-def _to_signal(plane: Plane, blend: Blend, steps: float) -> NDArray[np.int32]:
-    """Return what the focus kernels take of a plane (C, Y, X) without holes: (Y, X)."""
-    if len(plane) == 1:  # float64 inside: on a large offset the last digits are what counts
-        return np.asarray(blend.signal.mixed(plane[None])[0][0], np.int32)
-    rounded = np.rint(mix(plane, blend.weights) + np.float32(blend.signal.offset))
-    return np.asarray(np.clip(rounded, 0, steps), np.int32)
-
-
-class _DepthPass:
-    """First pass: where the planes of a region are in focus."""
-
-    def __init__(self, decision: _Decision) -> None:
-        self.decision = decision
-        calibration = decision.calibration
-        self.search = DepthSearch(decision.wide, calibration.blend.signal, calibration.steps)
+        blend, steps = calibration.blend, calibration.steps
+        self.floats = FloatPlanes(region, method.halo, dtype, blend.fill)
+        self.decision = DecisionPlanes(self.wide, self.floats, blend, steps)
+        self.search = DepthSearch(self.wide, blend.signal, steps)
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""
@@ -216,10 +188,11 @@ class _PicturePass:
     """Second pass: the picture of that depth, and the depth between planes."""
 
     def __init__(self, method: Adaptive, first: _DepthPass) -> None:
-        self._decision = first.decision
-        self._calibration = calibration = first.decision.calibration
+        self._region, self._wide = first.region, first.wide
+        self._floats, self._decision = first.floats, first.decision
+        self._calibration = calibration = first.calibration
         self._found = found = first.search.finish()
-        self._centroid = Centroid(first.decision.wide, found.depth, calibration.planes)
+        self._centroid = Centroid(first.wide, found.depth, calibration.planes)
         self._picture: BandAverage | ChosenPixels
         if calibration.sparse:
             quiet, channels = found.significance < SURE, len(calibration.noise)
@@ -236,9 +209,9 @@ class _PicturePass:
         """Fold a block of planes."""
         signal, _ = self._decision.signal(planes)
         self._centroid.add(signal, z)
-        cut = within(self._decision.wide.core, self._decision.wide.shown)
+        cut = within(self._wide.core, self._wide.shown)
         for i, plane in enumerate(planes):
-            values, invalid = self._decision.floats.to_float(plane)
+            values, invalid = self._floats.to_float(plane)
             if invalid is not None:
                 invalid = np.ascontiguousarray(invalid[cut])
             self._picture.add(np.ascontiguousarray(values[:, *cut]), invalid, z + i)
@@ -249,21 +222,19 @@ class _PicturePass:
         Confidence is t / (t + 3), where t is how far the significance of the peak (in standard
         deviations of noise) exceeds the 2 that noise alone reaches.
         """
-        region, wide, floats = self._decision.region, self._decision.wide, self._decision.floats
-        image = np.zeros((len(self._calibration.noise), *floats.shape), np.float32)
-        image[:, *within(wide.core, wide.shown)] = self._picture.image()
-        core = within(region.core, wide.core)
+        image = np.zeros((len(self._calibration.noise), *self._floats.shape), np.float32)
+        image[:, *within(self._wide.core, self._wide.shown)] = self._picture.image()
+        core = within(self._region.core, self._wide.core)
         depth = self._centroid.refined(self._found.fine_is_sure)
         clean = np.empty_like(depth)
         median_3x3(depth, clean)
         last = self._calibration.planes - 1
         above = np.maximum(self._found.significance[core] - np.float32(_NOISE_PEAK), 0)
         confidence = np.asarray(above / (above + np.float32(SURE)), np.float32)
-        unknown = floats.unknown()
+        unknown = self._floats.unknown()
         if unknown is not None:
             confidence[unknown] = 0
         if last == 0:
             confidence[:] = 0
-        return Fused(
-            floats.to_dtype(image), np.ascontiguousarray(np.clip(clean[core], 0, last)), confidence
-        )
+        depth = np.ascontiguousarray(np.clip(clean[core], 0, last))
+        return Fused(self._floats.to_dtype(image), depth, confidence)

@@ -30,9 +30,9 @@ from zfuse.pipeline.methods.parts import (
     Blend,
     BlendingMethod,
     BlendingState,
+    ChannelRange,
     FloatPlanes,
     Graph,
-    Limits,
     NetworkMethod,
     depth_peak,
     signal_bytes,
@@ -53,7 +53,7 @@ _TREE_IMAGES = 8  # that wait at most in a stack of 2^8 planes
 @dataclass(frozen=True)
 class _Calibration:
     blend: Blend
-    limits: Limits
+    limits: ChannelRange
     rgb: bool
 
 
@@ -81,9 +81,11 @@ class _Pairwise(NetworkMethod, BlendingMethod):
             + channels * itemsize
         )
 
-    def calibrate(self, sample: Sample) -> Any:
+    def calibrate(self, sample: Sample) -> _Calibration:
         """Choose the decision signal for the depth, and the range of values."""
-        return _Calibration(Blend.calibrate(sample), Limits.calibrate(sample), sample.stack.rgb)
+        return _Calibration(
+            Blend.calibrate(sample), ChannelRange.calibrate(sample), sample.stack.rgb
+        )
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: _Calibration

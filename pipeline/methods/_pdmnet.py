@@ -19,23 +19,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from zfuse.engines import shape_of
 from zfuse.pipeline.core import Fused
 from zfuse.pipeline.methods.parts import (
     FILL_REACH,
     Batch,
     Blend,
-    Decision,
+    Carried,
+    ChannelRange,
+    DecisionRange,
     FloatPlanes,
     Graph,
-    Limits,
     NetworkMethod,
     estimate_noise,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Region, Sample
@@ -44,20 +42,18 @@ if TYPE_CHECKING:
 
 __all__ = ["PdmNet"]
 
-_OUT = "_out"
 # Of the range, in mid-grey. 8-bit and JPEG rounding look like 0.001 to 0.003, and grain so small
 # belongs to a photograph: told of it, the network takes it out (.983 instead of .997 in pair 78 of
 # MFI-WHU). At 0.005, 1.3 of 255 grey levels, noise begins to be seen.
 _NO_NOISE = 0.005
-_TRACE = 1e-10  # of a weight: weights lie e^16 = 9e6 apart at most
 _NO_CONFIDENCE = 1e-3  # equal weights of all planes, but for rounding
 
 
 @dataclass(frozen=True)
 class _Calibration:
     blend: Blend
-    decision: Decision
-    limits: Limits
+    decision: DecisionRange
+    limits: ChannelRange
     noise: Plane
     plane_noise: Plane
     planes: int
@@ -91,9 +87,9 @@ class PdmNet(NetworkMethod):
     def calibrate(self, sample: Sample) -> _Calibration:
         """Estimate the range of values, and the noise of the decision signal and of channels."""
         blend = Blend.calibrate(sample)
-        decision = Decision.calibrate(sample, blend.signal)
-        limits = Limits.calibrate(sample)
-        signals = [decision.of(np.moveaxis(column, 1, 0))[:, None] for column in sample.columns]
+        decision = DecisionRange.calibrate(sample, blend.signal)
+        limits = ChannelRange.calibrate(sample)
+        signals = [decision.signal(np.moveaxis(column, 1, 0))[:, None] for column in sample.columns]
         planes = [limits.scale(np.moveaxis(c, 1, 0).astype(np.float32)) for c in sample.columns]
         channels = [[p[c][:, None] for p in planes] for c in range(len(limits.low))]
         return _Calibration(
@@ -113,7 +109,7 @@ class PdmNet(NetworkMethod):
         if calibration.planes == 1:
             return _OnePlane(floats, channels)
         height, width = floats.shape
-        carried = _Carried(
+        carried = Carried(
             {"channels": channels, "height": height, "width": width},
             {"noise": calibration.noise, "plane_noise": calibration.plane_noise},
         )
@@ -146,57 +142,6 @@ class _OnePlane:
         return Fused(self._floats.to_dtype(self._image), depth, depth.copy())
 
 
-class _Carried:
-    """Arrays that graphs hand to each other for one region, by name.
-
-    Parameters
-    ----------
-    lengths
-        Of axes that only the region decides.
-    arrays
-        Those that are known from the start; all others begin with zeros.
-    """
-
-    def __init__(self, lengths: Mapping[str, int], arrays: dict[str, NDArray[Any]]) -> None:
-        self.lengths, self._arrays = lengths, arrays
-
-    def run(self, graph: Graph, **given: NDArray[Any]) -> None:
-        """Run a graph that changes what is carried."""
-        known = self._arrays | given
-        arrays = {
-            name: known[name] if name in known else np.zeros(shape_of(axes, self.lengths), "f4")
-            for name, axes in graph.inputs.items()
-        }
-        for name, array in graph(**arrays).items():
-            self._arrays[name.removesuffix(_OUT)] = array
-
-    def run_where(self, valid: Plane, graph: Graph, **given: NDArray[Any]) -> None:
-        """Run a graph that adds to what is carried: all where `valid` (Y, X) is 1, else a trace.
-
-        Not nothing: all planes may be invalid there.
-        """
-        before = dict(self._arrays)
-        self.run(graph, **given)
-        for name, now in self._arrays.items():
-            if now.ndim == 4 and now is not before.get(name):
-                step = valid.shape[0] // now.shape[2]
-                cells = valid.reshape(now.shape[2], step, now.shape[3], step)
-                known = np.maximum(cells.min((1, 3)), np.float32(_TRACE))
-                old = before.get(name, np.float32(0))
-                self._arrays[name] = old + known * (now - old)
-
-    def drop(self, names: Iterable[str]) -> None:
-        """Forget arrays that no graph takes any more."""
-        for name in names:
-            del self._arrays[name]
-
-    def channel(self, channel: int, name: str, axes: tuple[int | str, ...]) -> NDArray[Any]:
-        """Return a channel's part of an array; an axis "4*channels" holds 4 of each."""
-        every = slice(channel, None, self.lengths["channels"])
-        at = tuple(every if "channels" in str(axis) else slice(None) for axis in axes)
-        return np.ascontiguousarray(self._arrays[name][at])
-
-
 class _Pass:
     """A region while a graph takes its planes, halo included."""
 
@@ -206,7 +151,7 @@ class _Pass:
         batch: int,
         floats: FloatPlanes,
         calibration: _Calibration,
-        carried: _Carried,
+        carried: Carried,
     ) -> None:
         self._graph, self._batch = graph, batch
         self._floats, self._c, self._carried = floats, calibration, carried
@@ -223,7 +168,7 @@ class _Pass:
                 self._add_batch(plane[None], z + i)
             return
         given = {
-            "signal": np.stack([self._c.decision.of(plane)[None] for plane in values]),
+            "signal": np.stack([self._c.decision.signal(plane)[None] for plane in values]),
             "planes": np.stack([self._c.limits.scale(plane) for plane in values]),
             "z": np.arange(z, z + len(planes), dtype=np.float32),
         }

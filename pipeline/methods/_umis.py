@@ -38,7 +38,7 @@ from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
     Batch,
     Blend,
-    Decision,
+    DecisionRange,
     FloatPlanes,
     FocusPeak,
     NetworkMethod,
@@ -72,7 +72,7 @@ _ROUNDING = 1e-5  # of sums over planes in float32
 @dataclass(frozen=True)
 class _Calibration:
     blend: Blend
-    decision: Decision
+    decision: DecisionRange
     attention: Plane
     planes: int
 
@@ -154,7 +154,7 @@ class Umis(NetworkMethod):
         a few planes from the first to the last, at four places.
         """
         blend = Blend.calibrate(sample)
-        decision = Decision.calibrate(sample, blend.signal)
+        decision = DecisionRange.calibrate(sample, blend.signal)
         planes = sample.stack.shape[2]
         chosen = np.unique(np.linspace(0, planes - 1, min(planes, _SAMPLED)).round().astype(int))
         floats = [
@@ -162,7 +162,7 @@ class Umis(NetworkMethod):
             for c in sample.columns
         ]
         patches = [
-            decision.of(cut.to_float(plane)[0])
+            decision.signal(cut.to_float(plane)[0])
             for cut, column in zip(floats, sample.columns, strict=True)
             for plane in column[chosen]
         ]
@@ -229,7 +229,7 @@ class _SharpnessPass:
         all_invalid = []
         for pixels, target in zip(planes, signal, strict=True):
             values, invalid = self._floats.to_float(pixels)
-            target[0] = self._c.decision.of(values)[self._inside] * 2 - 1
+            target[0] = self._c.decision.signal(values)[self._inside] * 2 - 1
             all_invalid.append(invalid)
         activity = self._graph(plane=signal, attention=self._c.attention, measure=np.array(False))[
             "activity"

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
         BlendingMethod as BlendingMethod,
         BlendingState as BlendingState,
     )
+    from zfuse.pipeline.methods.parts._carried import Carried as Carried
     from zfuse.pipeline.methods.parts._centroid import Centroid as Centroid
+    from zfuse.pipeline.methods.parts._decision import (
+        DecisionPlanes as DecisionPlanes,
+        to_signal as to_signal,
+    )
     from zfuse.pipeline.methods.parts._depth_search import (
         SEARCH_BYTES as SEARCH_BYTES,
         SEARCH_REACH as SEARCH_REACH,
@@ -37,15 +42,10 @@ if TYPE_CHECKING:
         mix as mix,
         near as near,
     )
-    from zfuse.pipeline.methods.parts._frame import (
-        inside_frame as inside_frame,
-        mirror_frame as mirror_frame,
-    )
+    from zfuse.pipeline.methods.parts._frame import inside_frame as inside_frame
     from zfuse.pipeline.methods.parts._network import (
         Batch as Batch,
-        Decision as Decision,
         Graph as Graph,
-        Limits as Limits,
         NetworkMethod as NetworkMethod,
     )
     from zfuse.pipeline.methods.parts._optics import (
@@ -68,6 +68,10 @@ if TYPE_CHECKING:
         reduced as reduced,
         split_band as split_band,
     )
+    from zfuse.pipeline.methods.parts._value_range import (
+        ChannelRange as ChannelRange,
+        DecisionRange as DecisionRange,
+    )
     from zfuse.pipeline.methods.parts._weighted import WeightedMean as WeightedMean
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -76,16 +80,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_band_average": ["BandAverage", "ChosenPixels"],
         "_bands": ["BandMethod", "BandTransform"],
         "_blending": ["BlendingMethod", "BlendingState"],
+        "_carried": ["Carried"],
         "_centroid": ["Centroid"],
+        "_decision": ["DecisionPlanes", "to_signal"],
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
         "_floats": ["Blend", "FILL_ALIGN", "FILL_REACH", "FloatPlanes", "mix", "near"],
-        "_network": ["Batch", "Decision", "Graph", "Limits", "NetworkMethod"],
-        "_frame": ["inside_frame", "mirror_frame"],
+        "_network": ["Batch", "Graph", "NetworkMethod"],
+        "_frame": ["inside_frame"],
         "_optics": ["CameraNoise", "estimate_noise", "estimate_response"],
         "_patchwork": ["Patchwork", "softness"],
         "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "depth_peak", "signal_bytes"],
         "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],
+        "_value_range": ["ChannelRange", "DecisionRange"],
         "_weighted": ["WeightedMean"],
     },
 )

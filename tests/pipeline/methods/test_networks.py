@@ -26,7 +26,7 @@ from zfuse.pipeline.core._sample import Sample
 from zfuse.pipeline.core._signal import Signal
 from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.methods._umis import Umis
-from zfuse.pipeline.methods.parts._network import Decision, Limits
+from zfuse.pipeline.methods.parts._value_range import ChannelRange, DecisionRange
 from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
@@ -229,25 +229,27 @@ def test_better_than_any_single_plane(name: str) -> None:
 # The range of values --------------------------------------------------------------------------
 
 
-def limits_of(stack: Any) -> Limits:
-    return Limits.calibrate(Sample(stack))
+def limits_of(stack: Any) -> ChannelRange:
+    return ChannelRange.calibrate(Sample(stack))
 
 
 def test_8_bit_pixels_are_scaled_by_their_range_others_by_robust_limits() -> None:
-    assert limits_of(from_array(scene(dtype="u1"))) == Limits((0.0,), (255.0,))
-    assert limits_of(from_array(scene(dtype="u1").astype("i1"))) == Limits((-128.0,), (255.0,))
+    assert limits_of(from_array(scene(dtype="u1"))) == ChannelRange((0.0,), (255.0,))
+    assert limits_of(from_array(scene(dtype="u1").astype("i1"))) == ChannelRange(
+        (-128.0,), (255.0,)
+    )
     planes = scene()
     planes[0, 3, 3] = 65535  # a hot pixel
     (low,), (span,) = (getattr(limits_of(from_array(planes)), part) for part in ("low", "span"))
     assert low <= planes.min()
     assert planes[1:].max() <= low + span < 4000
     blank = limits_of(from_array(np.full((2, 20, 20), 7, "u2")))
-    assert blank == Limits((7.0,), (1.75,))  # errors are parts of the span: a quarter of the value
+    assert blank == ChannelRange((7.0,), (1.75,))
     planes = np.full((2, 40, 40), 7, "u2")
     planes[0, 9, 9] = 900  # a spot too small for the percentiles
     (low,), (span,) = (getattr(limits_of(from_array(planes)), part) for part in ("low", "span"))
     assert low < 7 < 900 < low + span
-    assert limits_of(from_array(np.full((2, 20, 20), np.nan, "f4"))) == Limits((0.0,), (1.0,))
+    assert limits_of(from_array(np.full((2, 20, 20), np.nan, "f4"))) == ChannelRange((0.0,), (1.0,))
 
 
 def test_colours_share_their_limits_channels_do_not() -> None:
@@ -257,17 +259,17 @@ def test_colours_share_their_limits_channels_do_not() -> None:
 
 
 def test_scaling_is_undone() -> None:
-    limits = Limits((100.0, 0.0), (50.0, 7.0))
+    limits = ChannelRange((100.0, 0.0), (50.0, 7.0))
     planes = np.random.default_rng(0).normal(size=(2, 9, 9)).astype("f4")
     np.testing.assert_allclose(limits.restore(limits.scale(planes.copy())), planes, atol=1e-4)
 
 
 def test_the_decision_signal_of_8_bit_colours_is_luma_in_0_to_1() -> None:
     sample = Sample(rgb(np.stack([scene(dtype="u1")] * 3)))
-    decision = Decision.calibrate(sample, Signal.calibrate(sample))
+    decision = DecisionRange.calibrate(sample, Signal.calibrate(sample))
     np.testing.assert_allclose(decision.weights, (0.299, 0.587, 0.114), rtol=1e-5)
     white = np.full((3, 4, 5), 255, np.float32)
-    np.testing.assert_allclose(decision.of(white), 1, rtol=1e-5)
+    np.testing.assert_allclose(decision.signal(white), 1, rtol=1e-5)
 
 
 # Pairs ----------------------------------------------------------------------------------------

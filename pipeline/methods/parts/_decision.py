@@ -1,0 +1,62 @@
+"""The planes that depth is decided on: the decision signal of floats, without the image's frame.
+
+Must not know: how depth is found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zfuse.pipeline.methods.parts._floats import mix
+from zfuse.pipeline.methods.parts._frame import mirror_frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.core import Region
+    from zfuse.pipeline.methods.parts._floats import Blend, FloatPlanes
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["DecisionPlanes", "to_signal"]
+
+
+def to_signal(plane: Plane, blend: Blend, steps: float) -> NDArray[np.int32]:
+    """Return what the focus kernels take of a plane (C, Y, X) without NaN: (Y, X), 0 … `steps`."""
+    if len(plane) == 1:  # float64 inside: on a large offset the last digits are what counts
+        return np.asarray(blend.signal.mixed(plane[None])[0][0], np.int32)
+    rounded = np.rint(mix(plane, blend.weights) + np.float32(blend.signal.offset))
+    return np.asarray(np.clip(rounded, 0, steps), np.int32)
+
+
+class DecisionPlanes:
+    """Planes of one region as the depth search takes them.
+
+    Parameters
+    ----------
+    region
+        What is shown of it is what `floats` makes of planes.
+    floats
+        Planes as floats.
+    blend, steps
+        How channels become the signal, and its largest value.
+    """
+
+    def __init__(self, region: Region, floats: FloatPlanes, blend: Blend, steps: float) -> None:
+        self._region, self._floats, self._blend, self._steps = region, floats, blend, steps
+
+    def signal(self, planes: NDArray[Any]) -> tuple[NDArray[np.int32], list[Plane | None]]:
+        """Return a block's decision signal (n, Y, X), and where its planes are invalid."""
+        invalid: list[Plane | None] = [None] * len(planes)
+        if self._blend.signal.native:  # no float in between: half the time of a pass went there
+            y, x = self._floats.cut
+            signal = planes[:, 0, y, x].astype(np.int32)  # ours to change, and one kernel for all
+        else:
+            signal = np.empty((len(planes), *self._floats.shape), np.int32)
+            for i, plane in enumerate(planes):
+                values, invalid[i] = self._floats.to_float(plane)
+                signal[i] = to_signal(values, self._blend, self._steps)
+        mirror_frame(signal, self._region.image, self._region.shown)
+        return signal, invalid
