@@ -29,6 +29,7 @@ _LUMA = (0.299, 0.587, 0.114)
 _NATIVE = (np.dtype(np.uint8), np.dtype(np.uint16))
 _STEPS = 2**18 - 1
 _STEPS_A_NOISE = 16  # steps that a standard deviation of the noise gets: rounding adds 0.02 % to it
+_CAMERA = 2**16  # counts
 _HEADROOM = 0.25  # of the sample's range above and below it, at least
 
 
@@ -122,6 +123,8 @@ def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float,
     scale = 2.0 ** np.ceil(np.log2(scale * unit)) / unit
     if scale * (1 + 2 * _HEADROOM) * (high - low) > _STEPS:
         scale /= 2
+    if high - low < _CAMERA * unit:  # a step a count: whatever the camera can hold is within reach
+        scale = max(scale, 1 / unit)
     spare = (_STEPS + 1) / scale - (high - low)
     below = np.floor(0.5 * spare / unit + 0.25)  # never nearly whole
     if scale * unit < 1:  # several counts a step: none lies half-way, where rounding errors decide
