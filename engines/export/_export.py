@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference, probes,
 from zfuse.engines.export._to_onnx import to_onnx
 from zfuse.engines.runners import OnnxRuntimeRunner, Opened
 from zfuse.errors import ZfuseError
+from zfuse.files import replacing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -219,9 +219,8 @@ def _story(checkpoint: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(content)
-    os.replace(new, path)
+    with replacing(path) as new:
+        new.write_bytes(content)
 
 
 def _line(error: Exception) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from zfuse.errors import ZfuseError
+from zfuse.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,23 +87,21 @@ class RunFolder:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
         names = dict.fromkeys([name for r in (*rows, row) for name in r])
-        with (self.path / "log.csv.new").open("w", newline="", encoding="utf-8") as file:
+        with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(names), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        os.replace(file.name, path)
 
     def save_result(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``, from which model cards are made."""
-        new = self.path / "result.json.new"
-        new.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(new, self.path / "result.json")
+        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        with replacing(self.path / "result.json") as new:
+            new.write_text(text, encoding="utf-8")
 
     def _write_torch(self, name: str, content: Mapping[str, Any]) -> None:
-        new = self.path / f"{name}.new"
-        torch.save(dict(content), new)
-        os.replace(new, self.path / name)
+        with replacing(self.path / name) as new:
+            torch.save(dict(content), new)
 
 
 def read_weights(path: Path) -> dict[str, dict[str, torch.Tensor]]:

@@ -190,7 +190,7 @@ def _write_stack(path: Path, phantom: Phantom, seed: int) -> None:
 def _draw(path: Path, phantom: Phantom, opened: FusedImage, best: int, method: str) -> None:
     import numpy as np
 
-    from zfuse.pipeline.core import replacing
+    from zfuse.files import replacing
     from zfuse.pipeline.figures import overview
 
     count, rows, columns = phantom.planes.shape

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         Staging as Staging,
         check_absent as check_absent,
         check_staging as check_staging,
-        replacing as replacing,
     )
     from zfuse.pipeline.core._threads import (
         chunk_pool as chunk_pool,
@@ -58,7 +57,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_settings": ["Settings"],
         "_signal": ["Signal"],
         "_stack": ["Channel", "Stack"],
-        "_staging": ["Staging", "check_absent", "check_staging", "replacing"],
+        "_staging": ["Staging", "check_absent", "check_staging"],
         "_threads": ["chunk_pool", "cores", "each", "wait_all"],
         "_tiff_notes": ["tiff_notes"],
         "_validation": ["nearest", "one_line"],

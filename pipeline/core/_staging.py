@@ -17,19 +17,15 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core._lock import FolderLock, Holder, holder_of
 from zfuse.pipeline.core._output_names import output_files, staging_folder
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["Staging", "check_absent", "check_staging", "replacing"]
+__all__ = ["Staging", "check_absent", "check_staging"]
 
 _LOCK = ".zfuse-partial"
 _COMPLETE = "complete"
@@ -66,28 +62,6 @@ def check_staging(output: str | Path) -> None:
     holder = holder_of(folder / _LOCK)
     if holder is not None:
         raise ZfuseError(_busy(Path(output), folder, holder))
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write one file whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Final name. What has it is replaced when the block ends well, and kept otherwise.
-
-    Yields
-    ------
-    Path
-        A name beside it, with the same suffix, that nobody else uses: write there.
-    """
-    new = path.with_name(f".{path.stem}.{uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield new
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 class Staging:

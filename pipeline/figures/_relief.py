@@ -110,7 +110,8 @@ def render_relief(
     """
     from matplotlib.image import imsave
 
-    from zfuse.pipeline.core import disk_errors, replacing
+    from zfuse.files import replacing
+    from zfuse.pipeline.core import disk_errors
     from zfuse.pipeline.figures._contrast import coloured, contrast
     from zfuse.pipeline.sources import open_fused
 

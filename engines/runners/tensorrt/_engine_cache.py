@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
+
+from zfuse.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ def cached(key: Mapping[str, str], build: Callable[[], bytes]) -> bytes:
 def entries() -> list[dict[str, str]]:
     """Return the key of each entry and its ``state``, ok or damaged, by its checksum."""
     found = []
-    for path in sorted(folder().glob("*.engine")):
+    for path in sorted(folder().glob("[!.]*.engine")):
         with suppress(OSError):
             content = path.read_bytes()
             line = content.partition(b"\n")[2].partition(b"\n")[0]
@@ -79,10 +80,5 @@ def _read(path: Path, line: bytes) -> bytes | None:
 
 def _write(path: Path, rest: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
-        file.write(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
-    try:
-        os.replace(file.name, path)
-    except OSError:  # Windows: another process reads the entry it has just written
-        os.unlink(file.name)
-        raise
+    with replacing(path) as new:
+        new.write_bytes(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)

@@ -137,7 +137,7 @@ def test_the_result_says_how_it_came_about(tmp_path: Path) -> None:
     assert "1 threads" in result["hardware"]
     assert result["command"] == "zfuse train"
     assert result["config"]["recipe"]["l1"] == 0.1
-    assert not list((tmp_path / "out").glob("*.new"))
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_no_better_score_ends_the_run(tmp_path: Path) -> None:

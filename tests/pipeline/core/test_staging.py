@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import Staging, _lock, check_staging, replacing
+from zfuse.pipeline.core import Staging, _lock, check_staging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,25 +149,6 @@ def test_a_folder_removed_by_hand_publishes_nothing(tmp_path: Path, again: bool)
         assert read(tmp_path) == ["second"] * 3
     else:
         assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
-    path.write_text("old")
-
-    def fail() -> None:
-        with replacing(path) as new:
-            new.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert path.read_text() == "old"
-    with replacing(path) as new:
-        assert new.suffix == ".png"
-        new.write_text("new")
-    assert path.read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
 
 
 # A process for every step at which an owner may die: it is ended without any cleaning up by an
