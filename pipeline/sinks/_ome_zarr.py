@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from zfuse.kernels import downsample, downsampled_shape
+from zfuse.pipeline.core import chunk_pool
 from zfuse.pipeline.sinks import _ome_metadata as metadata
 from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import StoredMap, confidence_map, depth_map
@@ -27,7 +28,7 @@ from zfuse.pipeline.sinks._sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -67,8 +68,6 @@ class OmeZarrSink(Sink):
         The group to make, in the staging folder.
     provenance
         What goes under ``zfuse`` in the group's attributes.
-    pool
-        Where chunks are compressed. Its tasks never wait for each other.
     """
 
     def __init__(
@@ -79,12 +78,10 @@ class OmeZarrSink(Sink):
         *,
         folder: Path,
         provenance: Mapping[str, Any],
-        pool: Executor,
     ) -> None:
         super().__init__(stack, tile, output)
         self._folder = folder
         self._provenance = provenance
-        self._pool = pool
         self._levels = plan_levels(self.height, self.width, tile)
         axes = metadata.map_axes(stack)
         self._image = _Layer(folder, stack.axes, self.n_channels, 0)
@@ -143,14 +140,20 @@ class OmeZarrSink(Sink):
         )
         # This thread writes while the pool rounds, compresses and halves. The next level of a layer
         # starts when all of it is there, behind the other layers' work: the pool never runs dry.
-        while jobs:
-            layer, level, half, rows = jobs.popleft()
-            path = self._shard(layer, level, t, y, x)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            chunks = (row.result() for row in rows)
-            write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
-            if half is not None:
-                jobs.append(self._start(layer, level + 1, half))
+        try:
+            while jobs:
+                layer, level, half, rows = jobs[0]
+                path = self._shard(layer, level, t, y, x)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                chunks = (row.result() for row in rows)
+                write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
+                if half is not None:
+                    jobs.append(self._start(layer, level + 1, half))
+                jobs.popleft()
+        finally:  # after an error nobody wants the rest
+            for *_, rows in jobs:
+                for row in rows:
+                    row.cancel()
 
     def _start(self, layer: _Layer, level: int, source: NDArray[Any]) -> _Job:
         """Start to encode one level of a tile, and to halve it into the next."""
@@ -161,7 +164,7 @@ class OmeZarrSink(Sink):
             half = np.empty((len(source), *shape), source.dtype)
         encode = partial(_encode_row, layer, level, source, half, grid)
         n_rows = -(-source.shape[1] // grid.chunk[0])
-        return layer, level, half, [self._pool.submit(encode, row) for row in range(n_rows)]
+        return layer, level, half, [chunk_pool().submit(encode, row) for row in range(n_rows)]
 
     def _shard(self, layer: _Layer, level: int, t: int, y: int, x: int) -> Path:
         place = {"t": t, "c": 0, "z": 0, "y": y // self.tile, "x": x // self.tile}

@@ -6,7 +6,6 @@ know: how a format is written, how the swap is done.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import (
     Staging,
     check_space,
-    cores,
     disk_errors,
     output_files,
     output_kind,
@@ -140,7 +138,6 @@ class Output:
         self._tile = tile
         self._provenance = provenance
         self._staging = Staging(path, overwrite=overwrite)
-        self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -166,7 +163,6 @@ class Output:
                 sink.stop()
             for sink in self.sinks:
                 sink.finish()
-            self._shut()
             with disk_errors(self._path):
                 self._staging.publish()
         except BaseException:
@@ -179,7 +175,6 @@ class Output:
         if kind == "ome-zarr":
             from zfuse.pipeline.sinks._ome_zarr import OmeZarrSink, write_collection
 
-            self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="zfuse-sink")
             names = [str(index) for index in range(len(self._stacks))]
             if len(names) > 1:
                 write_collection(target, names)
@@ -192,7 +187,6 @@ class Output:
                         self._path,
                         folder=folder,
                         provenance=provenance,
-                        pool=self._pool,
                     )
                 )
             return
@@ -210,10 +204,5 @@ class Output:
             for sink in self.sinks:
                 sink.stop()
                 sink.release()
-            self._shut()
         finally:
             self._staging.abandon()
-
-    def _shut(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
