@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tifffile
 
 from zfuse.pipeline.core import Channel
@@ -91,7 +92,10 @@ def _imagej(tif: tifffile.TiffFile) -> Calibration:
 def _imagej_channels(meta: dict[str, Any]) -> tuple[Channel, ...]:
     """Return names and colours; the colour is the bright end of the look-up table."""
     names, colours = _labels(meta), []
-    for table in meta.get("LUTs") or ():
+    tables = meta.get("LUTs")
+    if isinstance(tables, np.ndarray):  # of one channel tifffile gives the table itself
+        tables = [tables]
+    for table in tables or ():
         colour = bytes(int(v) for v in table[:, -1]).hex().upper()
         colours.append({} if colour == "000000" else {"color": colour})
     count = len(names) or len(colours)

@@ -154,6 +154,26 @@ def test_h_is_help(command: str) -> None:
     assert "Usage: " in short.stdout
 
 
+def test_bench_says_rates_and_ratios(folder: Path) -> None:
+    lines = zfuse("bench", "--size", 128, "--planes", 4, "--folder", ".").stdout.splitlines()
+    assert lines[0].startswith("4 x 128 x 128 uint16, lz4")
+    assert [line.split()[-1] for line in lines[1:5]] == ["Gvoxel/s"] * 4
+    assert all(float(line.split()[-1]) > 0 for line in lines[5:])
+    assert "folding alone (select)" in lines[3]
+    assert listing(folder)[0] == "bench-lz4-4x128x128.zarr"
+    assert "choose from lz4, zstd" in zfuse("bench", "--codec", "gzip").stderr
+
+
+def test_simulate_fuse_evaluate_render(folder: Path) -> None:
+    simulated = zfuse("simulate", "s.ome.zarr", "--size", 96, "--planes", 6, "--photons", 5000)
+    assert simulated.stdout.startswith("s.ome.zarr: 6 planes of 96 x 96, relief")
+    assert "exists" in zfuse("simulate", "s.ome.zarr").stderr
+    assert zfuse("fuse", "s.ome.zarr", "f.tif").exit_code == 0
+    assert "depth MAE" in zfuse("evaluate", "f.tif", "--planes", "s.ome.zarr").stdout
+    assert zfuse("render", "f.tif", "r.png").stdout == "wrote r.png\n"
+    assert (folder / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
 EVIL = "[red]x[/red] :bug: \x1b[31m\x07\r\u202e"
 SPELT = r"[red]x[/red] :bug: \x1b[31m\x07\r\u202e"
 
