@@ -28,10 +28,9 @@ _REACH = float(np.sqrt(6.0))
 
 @jit
 def _respond(depth, z, width, distrust, least, weight, norm):
-    """Weights of one row.
+    """Write the weights a of one row, and add a · max(g, least); see `add_focused`.
 
-    The response g of a band to defocus is (1 - d²/6w²)³, a Gaussian of standard deviation w that
-    ends: no exponential to compute, and far planes cost nothing.
+    The response is a Gaussian that ends: no exponential to compute, and far planes cost nothing.
     """
     scale = float32(1) / (float32(6) * width * width)
     for x in range(weight.size):
@@ -65,37 +64,40 @@ def add_focused(
     norm: Plane,
     square: Plane,
 ) -> None:
-    """Add one plane's coefficients, weighted by their distance from the depth.
+    """Add one plane's coefficients, weighted by the plane's distance from the depth, in place.
+
+    Where the plane lies d from focus, a band of width w keeps the share g of a coefficient c, and
+    the plane shows g c + noise. The least-squares estimate of c from all planes is total / norm::
+
+        g = max(1 - d² / (6 w²), 0)³        close to exp(-d² / (2 w²)), and 0 beyond √6 w
+        a = g / (1 + distrust (1 - g)²)     the plane's weight
+        total = Σ a (g c + noise)
+        norm = Σ a max(g, least)
+        square = Σ a²                       variance of total, in units of the noise's
 
     Parameters
     ----------
     bands : (C, Y, X) float32
-        Coefficients of the plane.
-    invalid : (Y, X) float32, or (0, 0)
+        Coefficients of the plane, g c + noise, of C channels.
+    invalid : (Y, X) float32, or (0, 0) where all pixels are valid
         Above 0 where the plane is unknown: weight 0.
     depth : (Y, X) float32
         In planes.
     lowest, highest : (Y,) float32
-        Extremes of the depth in each row: rows that the plane cannot reach are skipped.
+        Extremes of the depth in each row, in planes: rows that the plane cannot reach are skipped.
     z : float
-        Index of the plane.
+        Index of the plane; d = depth - z.
     width : float
-        Distance from focus at which this band has lost 40 % of its contrast, in planes.
+        w, in planes: the distance from focus at which the band has lost 40 % of its contrast.
     distrust : float
-        How much less a plane counts for what it lost: 0 weighs planes as white noise would have it
-        (g / g²), large values as if noise were nothing beside what a model of defocus gets wrong.
+        How much less a plane counts for what it lost: 0 weighs planes as white noise would have it,
+        large values as if noise were nothing beside what a model of defocus gets wrong.
     least : float
         The response that is reckoned with is at least this, which bounds how much a coefficient is
         raised to make up for defocus: 1 raises nothing.
     total : (C, Y, X) float32
-        Gains weight · bands.
     norm, square : (Y, X) float32
-        Gain weight · response, and weight².
-
-    Notes
-    -----
-    With g the band's response at the plane's distance from focus, a coefficient is g c + noise. The
-    least-squares estimate of c is Σ a c / Σ a g with a = g / (1 + distrust (1 - g)²).
+        Updated; all start at 0.
     """
     height, columns = depth.shape
     a = np.empty(columns, np.float32)
@@ -138,22 +140,31 @@ def add_masked(
     planes: Plane, invalid: Plane, index: NDArray[np.int32], quiet: Plane, share: float, z: int,
     total: Plane, norm: Plane,
 ) -> None:  # fmt: skip
-    """Add one plane where it is the chosen one, with edges softened over two pixels.
+    """Add one plane where it is the chosen one, with edges softened over two pixels, in place.
+
+    With b the [1 4 6 4 1]/16 kernel in both directions, the mean of the planes is total / norm::
+
+        a = (1 - quiet) (b * [index = z]) + quiet share     the plane's weight
+        total = Σ a planes
+        norm = Σ a
 
     Parameters
     ----------
     planes : (C, Y, X) float32
         Pixels of plane `z`.
-    invalid : (Y, X) float32, or (0, 0)
+    invalid : (Y, X) float32, or (0, 0) where all pixels are valid
         Above 0 where the plane is unknown: weight 0.
     index : (Y, X) int32
-        The chosen plane.
+        The chosen plane; replicated at the edge.
     quiet : (Y, X) float32
         1 where nothing is ever in focus: there every plane counts `share`.
     share : float
         1 / number of planes.
-    total, norm : (C, Y, X) and (Y, X) float32
-        Gain weight · planes, and weight.
+    z : int
+        Index of the plane.
+    total : (C, Y, X) float32
+    norm : (Y, X) float32
+        Updated; both start at 0.
     """
     height, width = index.shape
     mask = np.empty((5, width), np.float32)

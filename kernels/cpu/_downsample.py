@@ -30,6 +30,8 @@ def downsampled_shape(height: int, width: int) -> tuple[int, int]:
 def downsample(image: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Halve an image by the mean of 2x2 pixels.
 
+    out[y, x] = mean of image[2y … 2y + 1, 2x … 2x + 1]; an odd last row or column counts twice.
+
     Parameters
     ----------
     image

@@ -5,6 +5,10 @@ Must not know: what the kernels compute.
 The machine code is cached beside the source, or in the user's cache folder when the installation is
 read-only (numba's own rule). Where neither can be written (a container with a read-only home) numba
 refuses to start; then a private folder in the temporary directory serves.
+
+numba compiles a kernel again when its own file changes, not when another module that it calls does:
+after an edit of such a module (`_rows`, `_measures`, …) delete ``kernels/cpu/__pycache__``. A
+NamedTuple that a kernel takes is named in the cache and can't be read back under another name.
 """
 
 from __future__ import annotations

@@ -73,6 +73,9 @@ def majority_filter(
 ) -> None:
     """Give each pixel the median label of the square window round it.
 
+    With n votes in the window, sorted v_0 ≤ … ≤ v_{n-1}, the label l becomes
+    min(max(l, v_⌊(n-1)/2⌋), v_⌊n/2⌋).
+
     Parameters
     ----------
     labels : (Y, X) uint16, below `count`

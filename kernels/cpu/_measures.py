@@ -39,14 +39,14 @@ MEASURES = {
 }
 """Focus measures by name; the numbers are what the kernels take.
 
-With c the pixel, l r u d its neighbours (replicated at the edge), summed over the window:
+With c the pixel, l r u d its neighbours (replicated at the edge), summed over n pixels:
 
 =================  ====================================  ==============================
 sml                abs(2c - l - r) + abs(2c - u - d)     Nayar & Nakagawa 1994
 laplacian-energy   (4c - l - r - u - d)²                 Subbarao, Choi & Nikzad 1993
 tenengrad          Sobel_x² + Sobel_y²                   Tenenbaum 1970, Krotkov 1988
 brenner            (r - l)² + (d - u)²                   Brenner et al. 1976, both axes
-variance           n Σc² - (Σc)², n pixels in the window  Groen, Young & Ligthart 1985
+variance           n Σc² - (Σc)²                         Groen, Young & Ligthart 1985
 spatial-frequency  (c - l)² + (c - u)²                   Eskicioglu & Fisher 1995
 =================  ====================================  ==============================
 """
@@ -89,7 +89,7 @@ def new_measure_scratch(width, signal_dtype, sum_dtype):
 
 
 def accumulator(measure: str) -> np.dtype[np.signedinteger]:
-    """Return the integer dtype that holds the window sum of a measure.
+    """Return the integer dtype that holds the window sum of a measure, a key of `MEASURES`.
 
     SML of 18-bit signals stays below 2^20 a pixel, so int32 holds windows up to 45 x 45; squares of
     16-bit differences need int64.

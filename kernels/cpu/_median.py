@@ -29,7 +29,6 @@ def _median_row(above, row, below, out):
         a, b, c = _sort3(above[i], row[i], below[i])
         d, e, f = _sort3(above[x], row[x], below[x])
         g, h, k = _sort3(above[j], row[j], below[j])
-        # Median of nine: of the largest minimum, the median median and the smallest maximum.
         low = max(max(a, d), g)
         middle = _sort3(b, e, h)[1]
         high = min(min(c, f), k)
@@ -38,7 +37,19 @@ def _median_row(above, row, below, out):
 
 @jit
 def median_3x3(values: Plane, out: Plane) -> None:
-    """Write the median of 3 x 3 pixels, replicated at the edge; arrays (Y, X) float32."""
+    """Write the median of the 3 x 3 pixels round each pixel; they replicate at the edge.
+
+    Sorts the three columns, as Smith does (Implementing median filters in XC4000E FPGAs, Xcell 23,
+    1996): the median of nine is that of the largest minimum, the median median and the smallest
+    maximum.
+
+    Parameters
+    ----------
+    values : (Y, X) float32
+        Without NaN.
+    out : (Y, X) float32
+        Result; may not be `values`.
+    """
     last = values.shape[0] - 1
     for y in range(values.shape[0]):
         _median_row(values[max(y - 1, 0)], values[y], values[min(y + 1, last)], out[y])

@@ -3,10 +3,11 @@
 Duty: one level down, one level up. Must not know: how many levels there are, what a channel is, how
 tiles lie.
 
-The generating kernel is Burt & Adelson's (1983) [1 4 6 4 1]/16 in both directions. Pixel i of the
-coarse level lies on pixel 2i of the fine one; beyond the edge the pixels replicate. Every pixel is
-computed by the same operations in the same order wherever it lies, so tiles whose origin is a
-multiple of 2^levels agree with the whole image to the last bit.
+The generating kernel is [1 4 6 4 1]/16 in both directions (Burt & Adelson, The Laplacian pyramid as
+a compact image code, IEEE Trans. COM 31, 1983). Pixel i of the coarse level lies on pixel 2i of the
+fine one; beyond the edge the pixels replicate. Every pixel is computed by the same operations in
+the same order wherever it lies, so tiles whose origin is a multiple of 2^levels agree with the
+whole image to the last bit.
 """
 
 from __future__ import annotations
@@ -48,7 +49,16 @@ def _row_reduce(row, out):
 
 @jit_allocating
 def reduce_plane(fine: Plane, coarse: Plane) -> None:
-    """Smooth `fine` (Y, X) float32 and keep every second pixel: `coarse` (⌈Y/2⌉, ⌈X/2⌉) float32."""
+    """Smooth and keep every second pixel, Burt & Adelson's REDUCE.
+
+    coarse[i, j] = Σ_mn w_m w_n fine[2i + m, 2j + n] with w = [1 4 6 4 1]/16 and m, n = -2 … 2.
+
+    Parameters
+    ----------
+    fine : (Y, X) float32
+    coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
+        Result.
+    """
     last = fine.shape[0] - 1
     smooth = np.empty(fine.shape[1], np.float32)
     for i in range(coarse.shape[0]):
@@ -104,7 +114,18 @@ def _combine_expanded(fine, coarse, sign, column, expanded, out):
 
 @jit_allocating
 def subtract_expanded(fine: Plane, coarse: Plane, band: Plane) -> None:
-    """Write `band` = fine - expand(coarse), all float32; `band` may be `fine`."""
+    """Write what a plane has that its coarse level lacks: band = fine - EXPAND(coarse).
+
+    EXPAND(coarse)[y, x] = 4 Σ_mn w_m w_n coarse[(y - m)/2, (x - n)/2] over whole indices, w
+    as in `reduce_plane`.
+
+    Parameters
+    ----------
+    fine : (Y, X) float32
+    coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
+    band : (Y, X) float32
+        Result; may be `fine`.
+    """
     column = np.empty(coarse.shape[1], np.float32)
     expanded = np.empty(fine.shape[1], np.float32)
     _combine_expanded(fine, coarse, float32(-1), column, expanded, band)
@@ -112,7 +133,15 @@ def subtract_expanded(fine: Plane, coarse: Plane, band: Plane) -> None:
 
 @jit_allocating
 def add_expanded(band: Plane, coarse: Plane, fine: Plane) -> None:
-    """Write `fine` = band + expand(coarse), all float32; `fine` may be `band`."""
+    """Undo `subtract_expanded`: fine = band + EXPAND(coarse).
+
+    Parameters
+    ----------
+    band : (Y, X) float32
+    coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
+    fine : (Y, X) float32
+        Result; may be `band`.
+    """
     column = np.empty(coarse.shape[1], np.float32)
     expanded = np.empty(band.shape[1], np.float32)
     _combine_expanded(band, coarse, float32(1), column, expanded, fine)

@@ -49,16 +49,19 @@ def mix_signal(
     signal: NDArray[np.int32],
     invalid: NDArray[np.bool_],
 ) -> None:
-    """Write round(offset + Σ_c weights[c] · pixels[:, c]), clipped to 0 … 2^18 - 1.
+    """Mix channels into one integer signal.
+
+    signal = ⌊min(max(offset + Σ_c weights[c] · pixels[:, c], 0), 2^18 - 1) + 1/2⌋, in float64.
 
     Parameters
     ----------
     pixels : (n, C, Y, X), any real dtype, C-contiguous
         A pixel that is NaN or infinite in a channel of non-zero weight becomes `INVALID`.
     weights : (C,) float64
+        In steps of the signal a unit of the pixels.
         Channels of weight 0 are not read.
     offset : float
-        Added to the sum.
+        In steps of the signal.
     total : (X,) float64
         Scratch.
     signal : (n, Y, X) int32

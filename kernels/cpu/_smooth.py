@@ -71,7 +71,9 @@ def _smooth_rows(plane, first, stop, half, shift, column, out):
 def smooth_signal(
     plane: NDArray[Any], first: int, stop: int, shift: int, invalid: bool, out: NDArray[np.int32]
 ) -> None:
-    """Write round(Σ weights · neighbours / 2^shift) with the nine weights [1 2 1] x [1 2 1].
+    """Write the plane smoothed by the nine weights w = [1 2 1] x [1 2 1], in exact integers.
+
+    out[y, x] = ⌊Σ_mn w_m w_n plane[y + m, x + n] / 2^shift + 1/2⌋ with m, n = -1 … 1.
 
     Parameters
     ----------

@@ -114,19 +114,24 @@ def _log_activity(plane, scale, smooth, energy, column, ratio, bits, out):
 
 @jit_allocating
 def log_activity(plane: Plane, floor: float, out: Plane) -> None:
-    """Write how much finer detail than noise a plane holds: log2(1 + energy / floor).
+    """Write how much more fine detail than noise a plane holds, on a logarithmic scale.
 
-    The energy is that of a Laplacian of Gaussian, the 4-neighbour Laplacian of the plane smoothed
-    by [1 2 1]/4 in both directions, as a mean over 3 x 3 pixels. Without the smoothing the noise
-    of single pixels, not focus, decides in dark places. Reach: 3 pixels; at the edge pixels
-    replicate.
+    With s the plane smoothed by [1 2 1]/4 in both directions and ∇² the 4-neighbour Laplacian, the
+    energy is that of a Laplacian of Gaussian (Marr & Hildreth 1980)::
+
+        out = log2(1 + E / floor),    E = mean of (∇²s)² over 3 x 3 pixels
+
+    Without the smoothing the noise of single pixels, not focus, decides in dark places. Reach: 3
+    pixels; at the edge pixels replicate.
 
     Parameters
     ----------
     plane : (Y, X) float32
     floor : float
-        Energy that counts as nothing, above 0: of the order of the noise's, `ACTIVITY_GAIN` · σ².
+        Energy that counts as nothing, above 0, in the plane's units squared: of the order of the
+        noise's, `ACTIVITY_GAIN` · σ².
     out : (Y, X) float32
+        Result; its error is below 0.002.
     """
     width = plane.shape[1]
     ratio = np.empty(width, np.float32)
@@ -151,14 +156,18 @@ def _log_energy(bands, scale, column, ratio, bits, out):
 
 @jit_allocating
 def log_energy(bands: Plane, floor: float, out: Plane) -> None:
-    """Write log2(1 + energy / floor), the energy being the mean square of bands in 3 x 3 pixels.
+    """Write how much more energy than noise B bands hold together, on a logarithmic scale.
+
+    out = log2(1 + E / floor) with E the mean of b² over the bands b and over 3 x 3 pixels, which
+    replicate at the edge.
 
     Parameters
     ----------
     bands : (B, Y, X) float32
     floor : float
-        Energy that counts as nothing, above 0: that of noise.
+        Energy that counts as nothing, above 0, in the bands' units squared: that of noise.
     out : (Y, X) float32
+        Result; its error is below 0.002.
     """
     count, _, width = bands.shape
     ratio = np.empty(width, np.float32)
@@ -224,8 +233,13 @@ def _add_rows(exponent, bands, peak, total, sums, power, bits, old, new):
 def add_weighted(exponent: Plane, bands: Plane, peak: Plane, total: Plane, sums: Plane) -> None:
     """Add one plane to a running mean with weight 2^exponent, in place.
 
-    The mean is sums / total. Both are kept relative to 2^peak, the largest weight so far, so that
-    any exponent is fine (the running soft-max of Milakov & Gimelshein 2018, arXiv:1805.02867).
+    The mean is sums / total. Both are kept relative to 2^p, the largest weight so far, so that any
+    exponent e is fine (the running soft-max of Milakov & Gimelshein 2018, arXiv:1805.02867)::
+
+        p' = max(p, e)
+        total ← total 2^(p - p') + 2^(e - p')
+        sums ← sums 2^(p - p') + bands 2^(e - p')
+        p ← p'
 
     Parameters
     ----------

@@ -50,11 +50,14 @@ def _strongest(energy, best, won):
 def keep_strongest(decision: Plane, bands: Plane, best: Plane, kept: Plane) -> None:
     """Keep, per pixel, the coefficients of the plane whose bands have the most energy there.
 
+    The energy is Σ_b Σ_W d_b², the squares of the decision bands d_b summed over the 3 x 3 pixels W
+    round the pixel (Burt & Kolczynski, Enhanced image capture through fusion, ICCV 1993); at the
+    edge pixels replicate. Of equal energies the first plane's wins.
+
     Parameters
     ----------
     decision : (B, Y, X) float32
-        The bands that decide together: their squares summed over 3 x 3 pixels and over the bands
-        are the energy. NaN never wins.
+        The bands d_b that decide together. NaN never wins.
     bands : (K, Y, X) float32
         Coefficients of this plane that follow the decision.
     best : (Y, X) float32
@@ -83,6 +86,9 @@ def reduce_by_strength(
 ) -> None:
     """Halve a depth map: of 5 x 5 pixels the one with the strongest detail speaks for all.
 
+    coarse_depth[i, j] = depth[y, x] with (y, x) = argmax strength over abs(y - 2i) ≤ 2 and
+    abs(x - 2j) ≤ 2, and coarse_strength[i, j] = strength[y, x].
+
     A mean would lie between the depths on either side of a step, where nothing is. And next to a
     bright spot its own plane decides about the coarse bands, not the plane of the ground round it,
     which holds the spot's halo: 1 % of a disc's height instead of 5.
@@ -90,7 +96,7 @@ def reduce_by_strength(
     Parameters
     ----------
     depth, strength : (Y, X) float32
-        Fine level.
+        Fine level: depth in planes, and the energy of the detail there, 0 or more.
     coarse_depth, coarse_strength : (⌈Y/2⌉, ⌈X/2⌉) float32
         Result. Of equal strengths the first in reading order counts.
     """

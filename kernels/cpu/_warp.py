@@ -1,4 +1,4 @@
-"""Resample a plane under a similarity transform, and find what a transform cannot see (CPU).
+"""Resample a plane under a similarity transform, and find what it does not reach (CPU).
 
 Duty: plain arrays in, plain arrays out. Must not know: how transforms are found, tiles, files.
 
@@ -6,9 +6,10 @@ A transform is six float64 (yy, yx, y0, xy, xx, x0): the pixel (y, x) of the res
 (yy·y + yx·x + y0, xy·y + xx·x + x0) of the plane. Both are in pixels of the whole image, so a value
 depends on nothing but where it lies: windows and tiles don't change a bit.
 
-Values between pixels are Lanczos-3 sums over 6 x 6 pixels (Duchon 1979), weights
-sinc(u) sinc(u / 3), |u| < 3, scaled to a sum of 1. A place belongs to the plane as long as it lies
-in the area of one of its pixels; taps outside repeat the edge.
+Values between pixels are Lanczos-3 sums over 6 x 6 pixels (Duchon, Lanczos filtering in one and two
+dimensions, J. Appl. Meteorol. 18, 1979), weights sinc(u) sinc(u / 3), |u| < 3, scaled to a sum of
+1. A place belongs to the plane as long as it lies in the area of one of its pixels; taps outside
+repeat the edge.
 """
 
 from __future__ import annotations
@@ -94,6 +95,11 @@ def warp_plane(
 ) -> None:
     """Resample a window of a plane; pixels that the plane does not reach are left alone.
 
+    With (v, u) = (yy·y + yx·x + y0, xy·y + xx·x + x0), L the Lanczos-3 kernel sinc(t) sinc(t / 3)
+    and sums over the 6 x 6 pixels nearest (v, u), which is rounded to 1/1024 of a pixel::
+
+        out[y, x] = Σ_ij L(v - i) L(u - j) plane[i, j] / (Σ_i L(v - i) Σ_j L(u - j))
+
     Parameters
     ----------
     plane : (h, w), any real dtype
@@ -104,7 +110,7 @@ def warp_plane(
     image : (2,) int
         Rows and columns of the whole image.
     transform : (6,) float64
-        See the module.
+        (yy, yx, y0, xy, xx, x0); y0 and x0 in pixels.
     at : (2,) int
         Row and column of the whole image where `out` begins.
     integer : bool
@@ -167,7 +173,7 @@ def invalidate_unreached(
     Parameters
     ----------
     transforms : (planes, 6) float64
-        See the module.
+        As `warp_plane` takes them, one a plane.
     image : (2,) int
         Rows and columns of the whole image.
     at : (2,) int

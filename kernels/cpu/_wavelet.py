@@ -3,10 +3,11 @@
 Duty: two filters a direction, every second sample kept. Must not know: which wavelet, how many
 levels, how the image is mirrored.
 
-With taps h and their origin o, going down is c[i] = Σ_k h[k] · x[2i + k - o] and going up
-x[n] = Σ_i g[n - 2i + o] · c[i], summed over the low- and the high-pass band (Mallat 1989). Samples
-beyond the plane replicate on the way down. Coefficients beyond the bands replicate on the way up,
-which is not what the way down saw there: mirror the image by the filters' length first.
+With taps h and their origin o, going down is c[i] = Σ_k h[k] · x[2i + k - o] and going up x[n] =
+Σ_i g[n - 2i + o] · c[i], summed over the low- and the high-pass band (Mallat, A theory for
+multiresolution signal decomposition, IEEE PAMI 11, 1989). Samples beyond the plane replicate on the
+way down. Coefficients beyond the bands replicate on the way up, which is not what the way down saw
+there: mirror the image by the filters' length first.
 
 Taps come in fours, padded with zeros: four taps and the sum are the five arrays that a loop can
 have and still vectorise. Rows are split into even and odd samples first, so that all reads are
@@ -112,7 +113,10 @@ def analyse_plane(
     down: Plane,
     diagonal: Plane,
 ) -> None:
-    """Split a plane into four bands of half its height and width.
+    """Split a plane into four bands of half its height and width (Mallat 1989).
+
+    band[i, j] = Σ_kl f_k g_l plane[2i + k - origin_y, 2j + l - origin_x], f and g being the low- or
+    high-pass taps along y and x; the plane replicates at its edge.
 
     Parameters
     ----------
@@ -196,9 +200,23 @@ def synthesise_plane(
     scale: float,
     plane: Plane,
 ) -> None:
-    """Add `scale` times the plane that four bands make to `plane` (Y, X) float32.
+    """Add what four bands make to a plane, in place.
 
-    Parameters: see `analyse_plane`; the taps are those of the way up.
+    plane[y, x] += scale Σ_bands Σ_ij f_(y - 2i + origin_y) g_(x - 2j + origin_x) band[i, j], with f
+    and g the low- or high-pass taps along y and x; bands replicate at their edge.
+
+    Parameters
+    ----------
+    low, right, down, diagonal : (⌈Y/2⌉, ⌈X/2⌉) float32
+        See `analyse_plane`.
+    taps_y, taps_x : (2, L) float32
+        Low- and high-pass taps of the way up along either axis; L is a multiple of 4.
+    origin_y, origin_x : int
+        Which tap lies on sample 2i.
+    scale : float
+        Factor of the sum.
+    plane : (Y, X) float32
+        Updated.
     """
     n, pad = low.shape[1], taps_x.shape[1]
     first, second = np.empty(n + 2 * pad, np.float32), np.empty(n + 2 * pad, np.float32)

@@ -82,16 +82,24 @@ def _mean_energy(across, y, radius, energy):
 def shrink_band(band: Plane, noise: Plane, radius: int, share: float) -> None:
     """Shrink coefficients by the share of noise in their neighbourhood, in place.
 
-    The local Wiener estimate (Lee, IEEE PAMI 2, 1980), c · max(E - noise, 0) / E with E the mean of
-    c² over (2 radius + 1)² pixels, serves as pilot of an empirical Wiener filter (Ghael, Sayeed &
-    Baraniuk 1997): c · P / (P + share · noise) with P the pilot's mean square over 3 x 3 pixels.
+    An empirical Wiener filter (Ghael, Sayeed & Baraniuk, Proc. SPIE 3169, 1997) whose pilot is the
+    local linear estimate of Lee (IEEE PAMI 2, 1980)::
+
+        E = mean of c² over (2 radius + 1)² pixels
+        pilot = c max(E - noise, 0) / E
+        P = mean of pilot² over 3 x 3 pixels
+        c ← c P / (P + share noise)
+
+    Pixels replicate at the edge. Reach of a result: radius + 1.
 
     Parameters
     ----------
-    band, noise : (Y, X) float32
-        Coefficients, and the variance of their noise.
+    band : (Y, X) float32
+        Coefficients c; changed.
+    noise : (Y, X) float32
+        Variance of their noise, in the band's units squared.
     radius : int
-        Of the pilot's window. Reach of a result: radius + 1.
+        Of the pilot's window, in pixels.
     share : float
         Of the noise that the second filter reckons with: the pilot has lost some signal already.
     """

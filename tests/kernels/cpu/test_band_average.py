@@ -41,3 +41,30 @@ def test_masks_of_all_planes_add_up_to_one():
         add_masked(plane, NONE_INVALID, index, quiet, 1 / 4, z, total, norm)
     np.testing.assert_allclose(norm, 1, atol=1e-6)
     np.testing.assert_allclose(total[0, 5:9, 5:9], planes[:, 0, 5:9, 5:9].mean(0), atol=1e-6)
+
+
+def test_rows_that_a_plane_cannot_reach_are_left_alone():
+    depth = np.repeat(np.array([[0], [9]], "f4"), 6, 1)
+    total, norm, square = np.zeros((1, 2, 6), "f4"), np.zeros((2, 6), "f4"), np.zeros((2, 6), "f4")
+    add_focused(
+        np.ones((1, 2, 6), "f4"), NONE_INVALID, depth, depth.min(1), depth.max(1), 0, 1.5, 0.7, 0.0,
+        total, norm, square,
+    )  # fmt: skip
+    for result in (total[0], norm, square):
+        np.testing.assert_array_equal(result, [[1] * 6, [0] * 6])
+
+
+def test_invalid_pixels_have_no_weight():
+    planes, depth = np.ones((2, 8, 9), "f4"), np.zeros((8, 9), "f4")
+    invalid = np.zeros((8, 9), "f4")
+    invalid[2:4, 5] = 1
+    total, norm, square = np.zeros((2, 8, 9), "f4"), np.zeros((8, 9), "f4"), np.zeros((8, 9), "f4")
+    add_focused(
+        planes, invalid, depth, depth[:, 0], depth[:, 0], 0, 1.5, 0.7, 0.0, total, norm, square
+    )
+    for result in (*total, norm, square):
+        np.testing.assert_array_equal(result, 1 - invalid)
+    total[:], norm[:] = 0, 0
+    add_masked(planes, invalid, np.zeros((8, 9), "i4"), depth, 1.0, 0, total, norm)
+    for result in (*total, norm):
+        np.testing.assert_allclose(result, 1 - invalid, rtol=1e-6)

@@ -67,6 +67,14 @@ def test_tiles_with_even_edges_agree_with_the_whole() -> None:
             np.testing.assert_array_equal(tile, cut)
 
 
+def test_any_array_can_be_filled() -> None:
+    image = np.random.default_rng(1).integers(0, 65535, (7, 9), np.uint16)
+    into = np.zeros((4, 10), np.uint16)
+    assert np.shares_memory(downsample(image, into[:, ::2]), into)
+    np.testing.assert_array_equal(into[:, ::2], naive(image))
+    assert not into[:, 1::2].any()
+
+
 def test_refuses_what_it_cannot_halve() -> None:
     with pytest.raises(ValueError, match="complex64"):
         downsample(np.zeros((2, 2), np.complex64))

@@ -1,18 +1,21 @@
 """The strongest speaks: for coefficients of planes, and for a depth map halved."""
 
 import numpy as np
+import pytest
 from support import naive
 
 from zfuse.kernels import keep_strongest, reduce_by_strength
 
 
-def test_keep_strongest_takes_the_plane_with_most_energy():
+@pytest.mark.parametrize("count", [1, 2])
+def test_keep_strongest_takes_the_plane_with_most_energy(count):
     rng = np.random.default_rng(0)
     bands = rng.normal(size=(3, 2, 12, 17)).astype("f4")
     best, kept = np.full((12, 17), -1, "f4"), np.zeros((2, 12, 17), "f4")
     for band in bands:
-        keep_strongest(band[:1], band, best, kept)
-    padded = np.pad(bands[:, 0].astype("f8") ** 2, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        keep_strongest(band[:count], band, best, kept)
+    squares = (bands[:, :count].astype("f8") ** 2).sum(1)
+    padded = np.pad(squares, ((0, 0), (1, 1), (1, 1)), mode="edge")
     energy = np.stack([naive.window_sum(p, 3)[1:-1, 1:-1] for p in padded])
     winner = energy.argmax(0)
     expected = np.take_along_axis(bands, winner[None, None], 0)[0]
