@@ -9,7 +9,7 @@ First pass: `DepthSearch`. Second pass, for each band of a Laplacian pyramid (Bu
 and each plane at distance d from the depth: the band's response to defocus is g(d), coefficients
 are averaged with weight g / (1 + D (1 - g)²), where D compares signal and noise of the band. In
 noise all planes in focus share the work; without noise the nearest one decides. The widths of g,
-and D, come from the stack itself (`_optics.py`). What is left of the noise is shrunk by a local
+and D, come from the stack itself (`_response.py`). What is left of the noise is shrunk by a local
 Wiener filter with the known variance. A centroid of the focus score round the peak refines the
 depth.
 
@@ -41,7 +41,7 @@ from zfuse.pipeline.methods.parts import (
     DecisionPlanes,
     DepthSearch,
     FloatPlanes,
-    estimate_noise,
+    camera_noise,
     estimate_response,
     mix,
     to_signal,
@@ -137,7 +137,7 @@ class Adaptive(Method):
             tuple(_FIRST_WIDTH * width * _WIDER**level for level in range(_LEVELS + 1)),
             tuple(_DISTRUST * r for r in (*ratios, ratios[-1])),
             planes <= 2 or (response is not None and width < _SPARSE),
-            tuple(estimate_noise(sample.columns, c) for c in range(channels)),
+            tuple(camera_noise(sample.columns, c) for c in range(channels)),
             planes,
         )
 

@@ -30,7 +30,7 @@ from zfuse.pipeline.methods.parts import (
     FloatPlanes,
     Graph,
     NetworkMethod,
-    estimate_noise,
+    camera_noise,
 )
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class _MergePass(_Pass):
 
 def _noise(columns: list[Plane]) -> Plane:
     """Return gain and floor of scaled columns (n, 1, h, w)."""
-    noise = estimate_noise(columns, 0, black=0.0)
+    noise = camera_noise(columns, 0, black=0.0)
     if sqrt(max(0.0, noise.gain / 2 + noise.floor)) < _NO_NOISE:
         return np.zeros(2, np.float32)
     return np.array([noise.gain, noise.floor], np.float32)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         BandTransform as BandTransform,
     )
     from zfuse.pipeline.methods.parts._blending import (
+        Blend as Blend,
         BlendingMethod as BlendingMethod,
         BlendingState as BlendingState,
+        mix as mix,
     )
     from zfuse.pipeline.methods.parts._carried import Carried as Carried
     from zfuse.pipeline.methods.parts._centroid import Centroid as Centroid
@@ -37,9 +39,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.methods.parts._floats import (
         FILL_ALIGN as FILL_ALIGN,
         FILL_REACH as FILL_REACH,
-        Blend as Blend,
         FloatPlanes as FloatPlanes,
-        mix as mix,
         near as near,
     )
     from zfuse.pipeline.methods.parts._frame import inside_frame as inside_frame
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
         Graph as Graph,
         NetworkMethod as NetworkMethod,
     )
-    from zfuse.pipeline.methods.parts._optics import (
+    from zfuse.pipeline.methods.parts._noise import (
         CameraNoise as CameraNoise,
-        estimate_noise as estimate_noise,
-        estimate_response as estimate_response,
+        camera_noise as camera_noise,
     )
     from zfuse.pipeline.methods.parts._patchwork import Patchwork as Patchwork, softness as softness
     from zfuse.pipeline.methods.parts._peak import (
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
         reduced as reduced,
         split_band as split_band,
     )
+    from zfuse.pipeline.methods.parts._response import estimate_response as estimate_response
     from zfuse.pipeline.methods.parts._value_range import (
         ChannelRange as ChannelRange,
         DecisionRange as DecisionRange,
@@ -79,19 +79,20 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_band_average": ["BandAverage", "ChosenPixels"],
         "_bands": ["BandMethod", "BandTransform"],
-        "_blending": ["BlendingMethod", "BlendingState"],
+        "_blending": ["Blend", "BlendingMethod", "BlendingState", "mix"],
         "_carried": ["Carried"],
         "_centroid": ["Centroid"],
         "_decision": ["DecisionPlanes", "to_signal"],
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
-        "_floats": ["Blend", "FILL_ALIGN", "FILL_REACH", "FloatPlanes", "mix", "near"],
+        "_floats": ["FILL_ALIGN", "FILL_REACH", "FloatPlanes", "near"],
         "_network": ["Batch", "Graph", "NetworkMethod"],
         "_frame": ["inside_frame"],
-        "_optics": ["CameraNoise", "estimate_noise", "estimate_response"],
+        "_noise": ["CameraNoise", "camera_noise"],
         "_patchwork": ["Patchwork", "softness"],
         "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "depth_peak", "signal_bytes"],
         "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],
+        "_response": ["estimate_response"],
         "_value_range": ["ChannelRange", "DecisionRange"],
         "_weighted": ["WeightedMean"],
     },

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zfuse.kernels import add_focused, add_masked, reduce_by_strength, shrink_band
-from zfuse.pipeline.methods.parts._optics import NOISE_GAIN
+from zfuse.pipeline.methods.parts._noise import NOISE_GAIN
 from zfuse.pipeline.methods.parts._pyramid import expanded, level_shapes, reduced, split_band
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.methods.parts._optics import CameraNoise
+    from zfuse.pipeline.methods.parts._noise import CameraNoise
 
     Plane = NDArray[np.float32]
 

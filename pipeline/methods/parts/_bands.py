@@ -20,8 +20,8 @@ import numpy as np
 from pydantic import Field
 
 from zfuse.kernels import keep_strongest, log_energy
-from zfuse.pipeline.methods.parts._blending import BlendingMethod, BlendingState
-from zfuse.pipeline.methods.parts._floats import FILL_ALIGN, FILL_REACH, Blend, FloatPlanes, mix
+from zfuse.pipeline.methods.parts._blending import Blend, BlendingMethod, BlendingState, mix
+from zfuse.pipeline.methods.parts._floats import FILL_ALIGN, FILL_REACH, FloatPlanes
 from zfuse.pipeline.methods.parts._peak import (
     DEPTH_REACH,
     PEAK_BYTES,

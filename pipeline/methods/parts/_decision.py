@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline.methods.parts._floats import mix
+from zfuse.pipeline.methods.parts._blending import mix
 from zfuse.pipeline.methods.parts._frame import mirror_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Region
-    from zfuse.pipeline.methods.parts._floats import Blend, FloatPlanes
+    from zfuse.pipeline.methods.parts._blending import Blend
+    from zfuse.pipeline.methods.parts._floats import FloatPlanes
 
     Plane = NDArray[np.float32]
 

@@ -1,126 +1,34 @@
-"""Pixels as floats for the methods that blend: holes filled going in, dtype restored coming out.
+"""Pixels as floats: what is invalid is filled going in, the dtype restored coming out.
 
-Duty: what every blending method needs of a stack before it starts (decision signal, noise, a value
-for holes), planes as float32 without NaN, the blended image in the input's dtype. Must not know:
-how planes are blended.
+Duty: planes as float32 without NaN, and where they were invalid; images in the input's dtype. Must
+not know: how planes are blended.
 
-A NaN or infinite pixel is a hole. Filters would spread it, and its rim would be the sharpest edge
+A NaN or infinite pixel is invalid. Filters would spread it, and its rim would be the sharpest edge
 of all; so it is filled from finite neighbours within 12 px, further inside with the channel's
-median, and the method is told where, so that a hole never wins. Where no plane is finite, the
+median, and the method is told where, so that such a pixel never wins. Where no plane is finite, the
 result is NaN.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import add_expanded, reduce_plane
-from zfuse.pipeline.core import Signal, value_step
+from zfuse.pipeline.methods.parts._pyramid import expanded, reduced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.core import Region, Sample
+    from zfuse.pipeline.core import Region
 
     Plane = NDArray[np.float32]
 
-__all__ = ["FILL_ALIGN", "FILL_REACH", "Blend", "FloatPlanes", "mix", "near", "to_dtype"]
+__all__ = ["FILL_ALIGN", "FILL_REACH", "FloatPlanes", "near", "to_dtype"]
 
 _FILL_LEVELS = 2
 FILL_ALIGN = 1 << _FILL_LEVELS
 FILL_REACH = 12  # pixels: two reductions see 6, two expansions 6 more
-
-_QUIET_SHARE = 0.25  # of the blocks: those with least texture show the noise
-# No number here is in counts: pixels may be volts, or counts divided by 65535. What depends on
-# counts is in steps of the pixels' own values, see `Blend.step`.
-_LEAST_NOISE = 0.3  # steps: rounding to whole ones
-
-
-@dataclass(frozen=True)
-class Blend:
-    """What a blending method settles for the whole stack.
-
-    Attributes
-    ----------
-    signal
-        How channels become the decision signal.
-    noise
-        Standard deviation of the decision signal's noise, in its own steps.
-    step
-        What pixels are rounded to, in steps of the decision signal; at least 1, which it is rounded
-        to itself.
-    fill
-        Median of each channel: what stands in for pixels in the middle of a hole.
-    """
-
-    signal: Signal
-    noise: float
-    step: float
-    fill: tuple[float, ...]
-
-    @classmethod
-    def calibrate(cls, sample: Sample) -> Blend:
-        """Estimate from the sample."""
-        signal = Signal.calibrate(sample)
-        noise = _noise([_decision(p, np.array(signal.weights)) for p in sample.patches])
-        step = 1.0
-        if len(signal.weights) == 1:  # mixed channels have no step
-            pixels = np.concatenate([p.ravel() for p in sample.patches])
-            step = max(step, value_step(pixels) * signal.weights[0])
-        fill = []
-        for c in range(sample.stack.shape[1]):
-            values = np.concatenate([p[:, c].ravel() for p in sample.patches])
-            values = values[np.isfinite(values)]
-            fill.append(float(np.median(values)) if values.size else 0.0)
-        return cls(signal, max(noise, _LEAST_NOISE * step), step, tuple(fill))
-
-    @property
-    def weights(self) -> NDArray[np.float32]:
-        """Weights of the channels in the decision signal."""
-        return np.array(self.signal.weights, np.float32)
-
-
-def _decision(patch: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mix a patch (n, C, Y, X) into the decision signal; NaN where it is not finite."""
-    used = weights != 0
-    values = np.moveaxis(patch, 1, -1)[..., used].astype(np.float64)
-    mixed: NDArray[np.float64] = np.where(np.isfinite(values), values, np.nan) @ weights[used]
-    return mixed
-
-
-def _noise(stacks: list[NDArray[np.float64]]) -> float:
-    """Return the standard deviation of the noise, from the quietest 8 x 8 blocks.
-
-    Immerkær (Fast noise variance estimation, CVIU 64, 1996): the difference of two Laplacians is
-    blind to slopes and edges along the axes; the mean of its magnitude in white noise is 6 σ
-    √(2/π).
-    """
-    edge, levels = 8, []
-    for stack in stacks:
-        d = np.diff(np.diff(stack, 2, axis=-1), 2, axis=-2)
-        n, height, width = d.shape
-        rows, columns = height // edge, width // edge
-        blocks = np.abs(d[:, : rows * edge, : columns * edge])
-        blocks = blocks.reshape(n, rows, edge, columns, edge).mean((2, 4))
-        levels.append(blocks[np.isfinite(blocks)])
-    level = np.concatenate(levels) if levels else np.zeros(0)
-    if level.size == 0:
-        return 0.0
-    return float(np.quantile(level, _QUIET_SHARE) * np.sqrt(np.pi / 2) / 6)
-
-
-def mix(bands: Plane, weights: NDArray[np.float32]) -> Plane:
-    """Mix bands (C, Y, X) as the decision signal mixes pixels: the filters are linear."""
-    if len(bands) == 1 and weights[0] == 1:
-        single: Plane = bands[0]
-        return single
-    mixed = weights[0] * bands[0]
-    for weight, band in zip(weights[1:], bands[1:], strict=True):
-        mixed += weight * band
-    return np.asarray(mixed, np.float32)
 
 
 class FloatPlanes:
@@ -184,9 +92,9 @@ class FloatPlanes:
         self._seen = np.zeros(self.shape if dtype.kind == "f" else (0, 0), np.bool_)
 
     def to_float(self, pixels: NDArray[Any]) -> tuple[Plane, Plane | None]:
-        """Return one plane (C, Y, X) of what is shown as a new float array, and its holes.
+        """Return one plane (C, Y, X) of what is shown as new floats, and where it is invalid.
 
-        The holes (Y, X) are 1 where a channel is NaN or infinite, else 0; None when there are none.
+        The latter (Y, X) is 1 where a channel is NaN or infinite, else 0; None where none is.
         """
         planes = pixels[:, *self.cut].astype(np.float32)
         if self._mirrored is not None:
@@ -199,7 +107,7 @@ class FloatPlanes:
         if finite.all():
             return planes, None
         for plane, value in zip(planes, self._fill, strict=True):
-            _fill_holes(plane, finite, np.float32(value))
+            _fill_invalid(plane, finite, np.float32(value))
         return planes, np.asarray(~finite, np.float32)
 
     def unknown(self) -> NDArray[np.bool_] | None:
@@ -224,11 +132,11 @@ def to_dtype(image: Plane, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.clip(np.rint(image), limits.min, limits.max).astype(dtype)
 
 
-def near(holes: Plane, reach: int) -> NDArray[np.bool_]:
-    """Return the pixels within `reach` of a hole, in a square."""
+def near(invalid: Plane, reach: int) -> NDArray[np.bool_]:
+    """Return the pixels within `reach` of an invalid one, in a square."""
     from scipy import ndimage
 
-    grown: NDArray[np.bool_] = ndimage.maximum_filter(holes, 2 * reach + 1, mode="nearest") > 0
+    grown: NDArray[np.bool_] = ndimage.maximum_filter(invalid, 2 * reach + 1, mode="nearest") > 0
     return grown
 
 
@@ -253,21 +161,16 @@ def _extend(planes: Plane, axis: int, before: NDArray[np.intp], after: NDArray[n
     return np.concatenate([ends[0], planes, ends[1]], axis)
 
 
-def _fill_holes(plane: Plane, finite: NDArray[np.bool_], value: np.float32) -> None:
+def _fill_invalid(plane: Plane, finite: NDArray[np.bool_], value: np.float32) -> None:
     """Fill a plane where it is not finite: the means of finite pixels at two coarser scales."""
     weight = np.asarray(finite, np.float32)
     means = [np.where(finite, plane, 0)]
     weights = [weight]
     for _ in range(_FILL_LEVELS):
-        shape = tuple((n + 1) // 2 for n in weight.shape)
-        total, count = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        reduce_plane(means[-1] * weight, total)
-        reduce_plane(weight, count)
-        weight = count
-        means.append(np.where(count > 0, total / np.where(count > 0, count, 1), value))
-        weights.append(count)
-    for level in range(_FILL_LEVELS - 1, -1, -1):
-        expanded = np.empty_like(means[level])
-        add_expanded(np.zeros_like(expanded), means[level + 1], expanded)
-        means[level] = np.where(weights[level] > 0, means[level], expanded)
-    plane[:] = means[0]
+        total, weight = reduced(means[-1] * weight), reduced(weight)
+        means.append(np.where(weight > 0, total / np.where(weight > 0, weight, 1), value))
+        weights.append(weight)
+    mean = means.pop()
+    for finer, weight in zip(reversed(means), reversed(weights[:-1]), strict=True):
+        mean = np.where(weight > 0, finer, expanded(mean, finer.shape))
+    plane[:] = mean

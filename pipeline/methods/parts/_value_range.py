@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline.methods.parts._floats import mix
+from zfuse.pipeline.methods.parts._blending import mix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

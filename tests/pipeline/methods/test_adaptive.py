@@ -8,7 +8,7 @@ import zfuse
 from zfuse.pipeline.core._sample import Sample
 from zfuse.pipeline.evaluation import psnr, ssim
 from zfuse.pipeline.methods import make_method
-from zfuse.pipeline.methods.parts._optics import estimate_noise
+from zfuse.pipeline.methods.parts._noise import camera_noise
 from zfuse.pipeline.simulation._phantom import render_phantom
 from zfuse.pipeline.sources import from_array
 
@@ -50,7 +50,7 @@ def test_noise_is_estimated_from_the_stack(gain, read):
     ground = 400 * gain * (0.5 + (ground - ground.min()) / np.ptp(ground))
     planes = np.stack([rng.poisson(ground / gain) * gain for _ in range(8)])
     planes = planes + rng.normal(0, read, planes.shape)
-    noise = estimate_noise([planes[:, None]], 0)
+    noise = camera_noise([planes[:, None]], 0)
     variance = noise.gain * ground.mean() + noise.floor
     assert variance == pytest.approx(gain * ground.mean() + read**2, rel=0.2)
 
