@@ -12,6 +12,7 @@ import json
 import pickle
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import onnx
 import torch
 
 from zfuse.engines._cards import Card, GraphFile, Tensor
+from zfuse.engines._differences import differences
 from zfuse.engines._models import model_named
 from zfuse.engines._stored import PARAMETERS, store_half
 from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference, probes, torch_outputs
@@ -52,7 +54,8 @@ def export(
         Its `state_dict`, or a checkpoint of `zfuse train` (``best.pt``), whose ``result.json``
         beside it goes into the card. Of several checkpoints the weights are averaged: fine-tuned
         from the same start, their mean is often better than each (Wortsman et al., Model soups,
-        ICML 2022).
+        ICML 2022). The card tells the first one's training whole, of every other
+        where it differs from the one before.
     folder
         Made if it does not exist; former files of the network are replaced.
     training
@@ -78,7 +81,7 @@ def export(
         weights = [Path(weights)]
     if not isinstance(weights, Mapping):
         stories = [_story(path) for path in weights]
-        training = training or (stories[0] if len(stories) == 1 else {"averaged": stories})
+        training = training or (stories[0] if len(stories) == 1 else {"averaged": _told(stories)})
         weights = _mean([_checkpoint(path, name) for path in weights])
     network = model.load()().eval()
     try:
@@ -216,6 +219,14 @@ def _story(checkpoint: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ZfuseError(f"{path} cannot be read: {_line(error)}") from error
     return story
+
+
+def _told(stories: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tell the first run whole, and of every other where it differs from the one before."""
+    told = [dict(stories[0])]
+    for before, now in pairwise(stories):
+        told.append({key: value for key, _, value in differences(before, now)})
+    return told
 
 
 def _write(path: Path, content: bytes) -> None:

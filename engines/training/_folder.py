@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zfuse.engines._differences import differences
 from zfuse.errors import ZfuseError
 from zfuse.files import replacing
 
@@ -63,9 +64,7 @@ class RunFolder:
             raise ZfuseError(
                 f"checkpoint {self._last} is damaged or none of ours; start anew in another folder"
             ) from error
-        other = _first_difference(before, json.loads(json.dumps(identity)))
-        if other is not None:
-            key, old, new = other
+        for key, old, new in differences(before, json.loads(json.dumps(identity))):
             raise ZfuseError(
                 f"checkpoint {self._last} was made with {key} = {old!r}, now {new!r}: resume with "
                 "the same config, or start anew in another folder"
@@ -119,18 +118,3 @@ def read_weights(path: Path) -> dict[str, dict[str, torch.Tensor]]:
         raise ZfuseError(f"cannot read weights {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ZfuseError(f"weights {path} are damaged or none of ours: give a best.pt") from error
-
-
-def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """Find the first key, in dots, under which two JSON values differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        pairs = {name: (before.get(name), now.get(name)) for name in (*before, *now)}
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        pairs = {str(i): pair for i, pair in enumerate(zip(before, now, strict=True))}
-    else:
-        return None if before == now else (key, before, now)
-    for name, (old, new) in pairs.items():
-        found = _first_difference(old, new, f"{key}.{name}".strip("."))
-        if found is not None:
-            return found
-    return None
