@@ -8,19 +8,22 @@ what is missing as zeros. Must not know: pages, calibration, pixels.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.sources._ome_xml import children, parse
+from zfuse.pipeline.sources._ome_xml import children, number, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from xml.etree.ElementTree import Element
 
 __all__ = ["OmeSet", "find"]
+
+MOST_PLANES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def find(
                 "it beside the TIFF"
             )
         root, folder = parse(describe(holder), holder), os.path.dirname(holder)
+    _check_count(root, holder)
     own = is_tiff and holder == place
     named = list(_named(root))
     files = {name for name, _ in named}
@@ -113,6 +117,20 @@ def find(
         first,
         _rewritten(root, lambda name: place if name in ours else os.path.join(folder, name), first),
     )
+
+
+def _check_count(root: Element, source: str) -> None:
+    """Refuse sizes that no disk holds: tifffile makes an entry for each plane that is declared."""
+    for image in children(root, "Image"):
+        for pixels in children(image, "Pixels"):
+            counts = [math.prod(number(pixels.get(f"Size{axis}")) or 1 for axis in "ZCT")]
+            for data in children(pixels, "TiffData"):
+                counts += [number(data.get(key)) or 0 for key in ("PlaneCount", "NumPlanes")]
+            if max(counts) > MOST_PLANES:
+                raise ZfuseError(
+                    f"{source} has OME-XML that declares {max(counts):g} planes, the most is "
+                    f"{MOST_PLANES}; it is damaged: copy it again from the original"
+                )
 
 
 def _named(root: Element) -> Iterator[tuple[str, str | None]]:

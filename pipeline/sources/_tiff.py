@@ -7,6 +7,7 @@ Must not know: how planes are read (`_tiff_reader`), metadata dialects (`_tiff_m
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +21,7 @@ from zfuse.pipeline.core import Channel, Stack
 from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
 from zfuse.pipeline.sources._magic import XML, kind_of
 from zfuse.pipeline.sources._ome_set import find
-from zfuse.pipeline.sources._ome_xml import says_ome
+from zfuse.pipeline.sources._ome_xml import number, says_ome
 from zfuse.pipeline.sources._tiff_meta import tiff_meta
 from zfuse.pipeline.sources._tiff_reader import TiffReader
 
@@ -179,7 +180,7 @@ def _cut(tif: tifffile.TiffFile) -> str:
         (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
         entries = file.read(tags * form.tagsize)
         (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
-        if following >= file.size:
+        if page.index == len(tif.pages) - 1 and following:  # also a chain that runs in circles
             return f"ends after {len(tif.pages)} page(s), more are announced"
         for start in range(0, 0 if tif.is_ndpi else len(entries), form.tagsize):
             code, kind = struct.unpack_from(form.tagformat1, entries, start)
@@ -214,6 +215,7 @@ def _stack(opened: Opened, index: int, place: str, allow_missing: bool, plane: b
     source = place if len(tif.series) == 1 else f"{place} series {index}"
     meta = tiff_meta(tif, index, opened.ome)
     axes, lengths = _series_axes(series)
+    _check_imagej(tif, axes, lengths, source)
     if plane:
         _check_plane(axes, lengths, source)
     axes, said = (axes, []) if plane else _z_axis(axes, lengths, series, source)
@@ -250,6 +252,19 @@ def _stack(opened: Opened, index: int, place: str, allow_missing: bool, plane: b
         origin=(meta.z_origin, 0.0, 0.0),
         warnings=tuple(said),
     )
+
+
+def _check_imagej(tif: tifffile.TiffFile, axes: str, lengths: tuple[int, ...], source: str) -> None:
+    """Refuse a file that lacks planes which ImageJ counted: tifffile goes by what is left."""
+    if not tif.is_imagej or tif.imagej_metadata is None:
+        return
+    announced = number(tif.imagej_metadata.get("images", 1)) or 1
+    found = math.prod(n for axis, n in zip(axes, lengths, strict=True) if axis not in "yxs")
+    if announced > found and len(tif.series) == 1:
+        raise ZfuseError(
+            f"{source} is truncated: it holds {found} plane(s), {announced:g} are announced; "
+            "copy it again from the original"
+        )
 
 
 def _check_plane(axes: str, lengths: tuple[int, ...], source: str) -> None:

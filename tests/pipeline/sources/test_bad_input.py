@@ -165,6 +165,24 @@ def corrupt_tiff(folder: Path) -> Path:
     return folder / "a.tif"
 
 
+def circular_tiff(folder: Path) -> Path:
+    path = truncated_tiff(folder, 1, compression="zlib", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        first, last = tif.pages[0].offset, tif.pages[4]
+        place = last.offset + 2 + 12 * len(last.tags)
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = first.to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+def imagej_without_its_planes(folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", PIXELS[:1], imagej=True)
+    data = (folder / "a.tif").read_bytes()
+    (folder / "a.tif").write_bytes(data.replace(b"images=1\n", b"images=9\n"))
+    return folder / "a.tif"
+
+
 def tiff_without_z(folder: Path) -> Path:
     tifffile.imwrite(folder / "a.ome.tif", PIXELS, metadata={"axes": "TYX"})
     return folder / "a.ome.tif"
@@ -221,6 +239,8 @@ CASES: list[tuple[Callable[[Any], Any], str]] = [
     (truncated_tiff_strips, r"a\.tif is truncated"),
     (truncated_tiff_pages, r"a\.tif is truncated"),
     (truncated_tiff_header, r"a\.tif .* truncated"),
+    (circular_tiff, r"a\.tif is truncated: it ends after 5 page"),
+    (imagej_without_its_planes, r"a\.tif is truncated: it holds 1 plane\(s\), 9 are announced"),
     (corrupt_tiff, r"a\.tif: segment 0 of page 3 cannot be decoded"),
     (tiff_without_z, "no z axis: its axes are TYX"),
     (complex_tiff, "complex64"),

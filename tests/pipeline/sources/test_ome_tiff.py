@@ -179,6 +179,8 @@ def test_a_tiff_that_lost_its_end_is_refused(tmp_path: Path, name: str) -> None:
         lambda xml: xml.replace("<TiffData/>", ""),
         lambda xml: xml.replace('SizeX="30"', 'SizeX="many"'),
         lambda xml: xml.replace('SizeX="30"', 'SizeX="31"'),
+        lambda xml: xml.replace('SizeZ="9"', 'SizeZ="1000000000"'),
+        lambda xml: xml.replace("<TiffData/>", '<TiffData IFD="0" PlaneCount="1000000000"/>'),
     ],
 )
 def test_damaged_ome_xml_is_refused(tmp_path: Path, name: str, spoil: Any) -> None:
