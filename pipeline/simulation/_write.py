@@ -117,8 +117,10 @@ def write_image(
     import zarr
     from yaozarrs import v05
 
+    from zfuse.pipeline.sinks import display_window
+
     name = path.name.removesuffix(".zarr").removesuffix(".ome")
-    low, high = _window(pixels[len(pixels) // 2])
+    low, high = display_window(pixels[len(pixels) // 2])
     whole = (0.0, float(np.iinfo(pixels.dtype).max)) if pixels.dtype.kind == "u" else (low, high)
     image = v05.Image.model_validate(
         {
@@ -169,12 +171,3 @@ def write_image(
         fill_value=np.nan if pixels.dtype.kind == "f" else 0,
     )
     array[:] = pixels
-
-
-def _window(values: NDArray[Any]) -> tuple[float, float]:
-    """Display limits that hold all but the darkest and brightest 0.1 % of the pixels."""
-    known = values[np.isfinite(values)]
-    if known.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(known, (0.1, 99.9)))
-    return (low, high) if high > low else (low, low + 1.0)

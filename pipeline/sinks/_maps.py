@@ -81,6 +81,13 @@ class StoredMap:
         """Round stored values to `step` again, after they were averaged, into `out`."""
         return _rounded(values, 1 / self.step, self.step, out)
 
+    @property
+    def label(self) -> str:
+        """Quantity and unit for people."""
+        return self.quantity + {"micrometer": " (µm)", "plane": " (planes)"}.get(
+            self.unit or "", ""
+        )
+
     def attributes(self) -> dict[str, Any]:
         """Return what a file must say about the map, as JSON values."""
         said = {

@@ -17,11 +17,14 @@ from zfuse.pipeline.sinks._labels import colour_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sinks._maps import StoredMap
 
 __all__ = [
     "collection_attributes",
+    "display_window",
     "image_attributes",
     "image_channels",
     "known_window",
@@ -54,6 +57,15 @@ def known_window(stack: Stack, channel: int) -> tuple[float, float] | None:
     except (KeyError, TypeError, ValueError):
         return None
     return (start, end) if isfinite(start) and isfinite(end) and start < end else None
+
+
+def display_window(values: NDArray[Any]) -> tuple[float, float]:
+    """Limits that hold all but the darkest and brightest 0.1 % of some pixels."""
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return 0.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(known, (0.1, 99.9)))
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def image_channels(stack: Stack, windows: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
@@ -129,9 +141,8 @@ def image_attributes(
 def map_attributes(stack: Stack, stored: StoredMap, n_levels: int) -> dict[str, Any]:
     """Attributes of the group of a map: ``ome``, and what its values mean under ``zfuse``."""
     low, high = stored.limits
-    unit = {"micrometer": " (µm)", "plane": " (planes)"}.get(stored.unit or "", "")
     channel = {
-        "label": stored.quantity + unit,
+        "label": stored.label,
         "color": _MAP_COLOUR,
         "active": True,
         "window": {"min": low, "max": high, "start": low, "end": high},

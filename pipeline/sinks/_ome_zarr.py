@@ -11,7 +11,10 @@ written, also empty ones: a chunk that is missing means damage.
 
 from __future__ import annotations
 
+import errno
+import itertools
 from collections import deque
+from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -147,13 +150,12 @@ class OmeZarrSink(Sink):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 chunks = (row.result() for row in rows)
                 write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
+                jobs.popleft()
                 if half is not None:
                     jobs.append(self._start(layer, level + 1, half))
-                jobs.popleft()
-        finally:  # after an error nobody wants the rest
-            for *_, rows in jobs:
-                for row in rows:
-                    row.cancel()
+        finally:  # after a failure, nobody may go on reading the caller's arrays
+            left = [row for _, _, _, rows in jobs for row in rows]
+            wait([row for row in left if not row.cancel()])
 
     def _start(self, layer: _Layer, level: int, source: NDArray[Any]) -> _Job:
         """Start to encode one level of a tile, and to halve it into the next."""
@@ -173,6 +175,15 @@ class OmeZarrSink(Sink):
     def _finish(self) -> None:
         import zarr
 
+        for place in itertools.product(
+            (self._image, self._depth, self._confidence),
+            range(len(self._levels)),
+            range(self.stack.shape[0]),
+            range(0, self.height, self.tile),
+            range(0, self.width, self.tile),
+        ):
+            if not self._shard(*place).is_file():
+                raise FileNotFoundError(errno.ENOENT, "it was removed", str(self._shard(*place)))
         group = zarr.open_group(self._folder, mode="r+")
         channels = metadata.image_channels(self.stack, self._windows(group))
         group.attrs.update(
@@ -193,8 +204,8 @@ class OmeZarrSink(Sink):
         ]
         values = np.concatenate(blocks, axis=1)
         if self.stack.rgb:  # one window for all: three of their own would shift the colours
-            return [_window(values)] * self.n_channels
-        return [window or _window(values[c]) for c, window in enumerate(known)]
+            return [metadata.display_window(values)] * self.n_channels
+        return [window or metadata.display_window(values[c]) for c, window in enumerate(known)]
 
 
 def _encode_row(
@@ -235,15 +246,6 @@ def _spread(size: int) -> list[slice]:
     if size <= 4 * _SAMPLE:
         return [slice(0, size)]
     return [slice(start, start + _SAMPLE) for start in range(0, size, -(-size // 4))]
-
-
-def _window(values: NDArray[Any]) -> tuple[float, float]:
-    """Limits that hold all but the darkest and brightest 0.1 % of the pixels."""
-    sample = values[np.isfinite(values)]
-    if sample.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(sample, (0.1, 99.9)))
-    return (low, high) if high > low else (low, low + 1.0)
 
 
 def write_collection(folder: Path, paths: Sequence[str]) -> None:

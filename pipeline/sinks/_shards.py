@@ -3,24 +3,22 @@
 Duty: the layout of a shard file, its compressed chunks, and its index. Must not know: OME metadata,
 pyramids, where the file finally lies.
 
-zarr-python makes the arrays and their metadata; only the bytes of a shard are made here. Measured
-on 2 cores, a tile of 4096 x 4096 uint16 (photon noise) with depth, confidence, four levels each:
+zarr-python makes the arrays and their metadata; only the bytes of a shard are made here, because
+zarr's own sharding takes at least half as long again. ``python benchmarks/shards.py``: a tile of
+4096 x 4096 uint16 (photon noise) with depth, confidence, four levels each, rounded and halved by
+the same code; 12 runs of each, taking turns, on 2 cores of a machine that others kept busy (compare
+within a column), zarr 3.1.6, zarrs 0.2.3. Pixels and size (80 MB) are the same.
 
-=======================================  =======  ======  ====
-writer (12 runs each, taking turns)      fastest  median  MB
-=======================================  =======  ======  ====
-this module, with rounding and halving   0.08 s   0.14 s  80
-zarr-python, rounded levels given        0.14 s   0.19 s  80
-zarr-python with zarrs, levels given     0.16 s   0.22 s  80
-=======================================  =======  ======  ====
-
-zarr-python alone, fastest of 4: without a codec 0.15 s and 213 MB, without rounding 0.20 s and
-149 MB, with zstd 1 0.49 s and 102 MB. (The machine was shared: compare within a table.)
+======================  ============  ===============  ==============  ===============
+writer                  disk, median  times as long    memory, median  times as long
+======================  ============  ===============  ==============  ===============
+this module             1.27 s                         1.39 s
+zarr-python             1.95 s        1.6              3.67 s          2.5
+zarr-python with zarrs  2.42 s        2.0              3.29 s          2.2
+======================  ============  ===============  ==============  ===============
 
 zarr does compress chunks in its own threads, but it takes all of a tile through asyncio into one
-buffer before the file is opened. Here threads compress while the caller writes. Making a file took
-0.3 to 0.6 ms: tiles of 512 pixels (768 files) took 0.34 s for the same image, tiles of 1024 (192
-files) 0.14 s.
+buffer before the file is opened. Here threads compress while the caller writes.
 
 Codec, one core, chunks of 512 x 512 (uint16 image / rounded depth / rounded confidence):
 

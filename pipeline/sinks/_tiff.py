@@ -51,12 +51,11 @@ class MapFiles:
         self._maps = []
         try:
             for path, stored in ((depth, depth_map(stack)), (confidence, confidence_map())):
-                unit = {"micrometer": " (µm)", "plane": " (planes)"}.get(stored.unit or "", "")
                 file = TiffFile(
                     path,
                     stack,
                     np.dtype(np.float32),
-                    channels=(stored.quantity + unit,),
+                    channels=(stored.label,),
                     notes={
                         **stored.attributes(),
                         "image": clean(image),

@@ -9,6 +9,7 @@ an error, a memory map kills the process.
 
 from __future__ import annotations
 
+import json
 from itertools import zip_longest
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -153,9 +154,7 @@ def _resolution(stack: Stack, per: float) -> tuple[float, float] | None:
 
 
 def _ome(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    said: dict[str, Any] = {"Name": stack.name, "Description": json.dumps(notes, default=str)}
+    said: dict[str, Any] = {"Name": stack.name, "Description": json.dumps(notes)}
     if channels:
         said["Channel"] = [
             {"Name": name} | ({"Color": _rgba(colour)} if colour else {})
@@ -173,9 +172,7 @@ def _ome(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, 
 
 
 def _imagej(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    said: dict[str, Any] = {"Info": json.dumps(notes, default=str, ensure_ascii=False)}
+    said: dict[str, Any] = {"Info": json.dumps(notes, ensure_ascii=False)}
     if stack.pixel_size is not None:
         said["unit"] = "um"
     if stack.z_step is not None:
@@ -203,14 +200,12 @@ def _ramp(colour: str) -> NDArray[np.uint8]:
 
 
 def _plain(stack: Stack, channels: _Channels, notes: dict[str, Any]) -> dict[str, Any]:
-    import json
-
     said = {
         "name": stack.name,
         "channels": [name for name, _ in channels],
         "pixel_size_yx_um": stack.pixel_size,
         "z_step_um": stack.z_step,
         "time_step_s": stack.time_step,
-        "zfuse": json.loads(json.dumps(notes, default=str)),
+        "zfuse": notes,
     }
     return {key: value for key, value in said.items() if value is not None}

@@ -141,6 +141,18 @@ def test_an_abort_waits_for_tiles_in_the_making_and_refuses_later_ones(
     assert listing(tmp_path) == []
 
 
+def test_a_shard_that_is_gone_is_never_published(tmp_path: Path) -> None:
+    output = open_output(tmp_path / "out.zarr", [make_stack()], tile=128, provenance=[{}])
+    (sink,) = output.__enter__().sinks
+    whole = np.zeros((100, 90), np.float32)
+    sink.write(0, 0, 0, Fused(np.zeros((1, 100, 90), np.uint16), whole, whole))
+    (shard,) = tmp_path.glob("out.zarr.partial/*/out.zarr/depth/0/c/0/0/0/0")
+    shard.unlink()
+    with pytest.raises(ZfuseError, match=r"could not write .*: it was removed; nothing was kept"):
+        output.__exit__(None, None, None)
+    assert listing(tmp_path) == []
+
+
 BAD_TILES = {
     "twice": (0, 0, 0, lambda f: f, "written before"),
     "off the grid": (0, 32, 0, lambda f: f, "no corner"),
