@@ -55,7 +55,7 @@ def say_warning(line: str) -> None:
 
 
 def say_table(rows: Sequence[Sequence[object]], header: Sequence[str] | None = None) -> None:
-    """Print columns to standard output; in a terminal the last one is wrapped.
+    """Print columns to standard output; in a terminal wide ones are wrapped.
 
     Parameters
     ----------
@@ -71,8 +71,9 @@ def say_table(rows: Sequence[Sequence[object]], header: Sequence[str] | None = N
     table = Table(
         *(header or [""] * len(rows[0])), box=None, pad_edge=False, show_header=header is not None
     )
-    for column in table.columns[:-1]:
-        column.no_wrap = True
+    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.overflow = "fold"  # a long word goes on in the next line; nothing is cut off
     for row in rows:
         table.add_row(*(Text(_one_line(cell)) for cell in row))
     width = out.width if out.is_terminal else _PIPED

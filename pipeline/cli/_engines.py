@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003 (typer)
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zfuse.errors import ZfuseError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from zfuse.pipeline.cli._console import say, say_error, say_table
 
 __all__ = ["engines"]
 
@@ -36,7 +34,7 @@ def list_() -> None:
     from zfuse.engines.runners import RUNNERS
     from zfuse.engines.runners.tensorrt import entries, folder
 
-    rows: list[tuple[str, ...]] = [("network", "graphs", "size", "checksum", "runs on", "score")]
+    rows: list[tuple[str, ...]] = []
     damaged = False
     for name, model in MODELS.items():
         try:
@@ -54,19 +52,20 @@ def list_() -> None:
         scores = ", ".join(f"{key} {value:.4g}" for key, value in about.scores.items())
         runner = load(model.graphs[0]).resolved().runner
         rows.append((name, " ".join(model.graphs), f"{size:.1f} MB", state, runner, scores))
-    typer.echo(_table(rows) + "\n")
+    say_table(rows, ("network", "graphs", "size", "checksum", "runs on", "score"))
 
-    rows = [("runner", "precisions", "here")]
+    rows = []
     for name, entry in RUNNERS.items():
         reason = entry.is_incompatible()
         rows.append((name, " ".join(entry.precisions), f"no: {reason}" if reason else "yes"))
-    typer.echo(_table(rows) + "\n")
+    say("")
+    say_table(rows, ("runner", "precisions", "here"))
 
     compiled = entries()
-    typer.echo(f"{len(compiled)} compiled engines in {folder()}")
+    say(f"\n{len(compiled)} compiled engines in {folder()}")
     if compiled:
         keys = ("graph", "precision", "library", "gpu", "sizes", "state")
-        typer.echo(_table([keys, *(tuple(e.get(k, "?") for k in keys) for e in compiled)]))
+        say_table([[e.get(k, "?") for k in keys] for e in compiled], keys)
     if damaged:
         raise typer.Exit(1)
 
@@ -106,9 +105,9 @@ def export(
 
     about = run(name, checkpoint, folder, scores=_scores(score or []), licence=licence)
     for key, value in about.parity.items():
-        typer.echo(f"{key}: differs from torch by {value:.1g} of the largest value")
+        say(f"{key}: differs from torch by {value:.1g} of the largest value")
     size = sum(file.size for file in about.graphs.values()) / 1e6
-    typer.echo(f"{folder / f'{name}.json'}: {len(about.graphs)} graphs, {size:.2f} MB")
+    say(f"{folder / f'{name}.json'}: {len(about.graphs)} graphs, {size:.2f} MB")
 
 
 @engines.command()
@@ -135,7 +134,7 @@ def build(
         built = engine(opened, sizes)
         seconds = time.perf_counter() - begun
         about = key(opened, sizes)
-        typer.echo(
+        say(
             f"{graph} {precision}: {len(built) / 1e6:.1f} MB in {seconds:.1f} s for "
             f"{about['gpu']} GPU, tiles up to {sizes.tile[2]} px, {sizes.batch[2]} planes at a "
             f"time ({about['library']})"
@@ -157,16 +156,17 @@ def verify(
             try:
                 card(name)
             except ZfuseError as error:
-                typer.echo(f"{name}: skipped: {error}", err=True)
+                say_error(f"{name}: skipped: {error}")
             else:
                 names.append(name)
     failed = not names
-    rows = [("graph", "runner", "", "")]
+    rows = []
     for name in names:
         for check in run(name):
             rows.append((check.graph, check.runner, _passed(check.passed), check.found))
             failed |= not check.passed
-    typer.echo(_table(rows))
+    if rows:
+        say_table(rows, ("graph", "runner", "", ""))
     if failed:
         raise typer.Exit(1)
 
@@ -184,11 +184,3 @@ def _scores(pairs: list[str]) -> dict[str, float]:
         except ValueError:
             raise ZfuseError(f"--score {pair!r}: write KEY=NUMBER, e.g. ssim=0.9981") from None
     return scores
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    )
