@@ -16,12 +16,13 @@ from zfuse.kernels.cpu import _jit
 
 compiles = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT is set")
 
+# One that takes a NamedTuple: numba finds it again by the name of its class.
 RUN_ONE_KERNEL = """
-import numpy as np
-from zfuse.kernels import reduce_plane
-reduce_plane(np.ones((4, 4), np.float32), np.empty((2, 2), np.float32))
-import numba
-print(numba.config.CACHE_DIR, sum(reduce_plane.stats.cache_hits.values()))
+import numba, numpy as np
+from zfuse.kernels import RunningPeak, finish_focus
+floats, shorts = np.ones((5, 4, 4), np.float32), np.ones((3, 4, 4), np.uint16)
+finish_focus(RunningPeak(*floats[:3], *shorts), 3, *floats[3:])
+print(numba.config.CACHE_DIR, sum(finish_focus.stats.cache_hits.values()))
 """
 
 
