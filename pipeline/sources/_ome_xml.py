@@ -154,14 +154,18 @@ def _positions(pixels: Element) -> tuple[list[float], bool]:
     found: dict[int, float] = {}
     factor: float | None = 1.0
     for plane in children(pixels, "Plane"):
-        place, z = number(plane.get("PositionZ")), number(plane.get("TheZ"))
-        if place is None or z is None or z in found:
+        place, z = number(plane.get("PositionZ")), _whole(plane.get("TheZ"))
+        if place is None or z in found:
             continue
         factor = to_micrometer(plane.get("PositionZUnit", "µm"))
-        found[int(z)] = place * (factor or 1.0)
-    if sorted(found) != list(range(int(number(pixels.get("SizeZ")) or 0))):
+        found[z] = place * (factor or 1.0)
+    if not found or sorted(found) != list(range(_whole(pixels.get("SizeZ")))):
         return [], False
     return [found[z] for z in sorted(found)], factor is not None
+
+
+def _whole(value: str | None) -> int:
+    return int(value) if value and value.isdecimal() else -1
 
 
 def _colour(value: str | None) -> dict[str, str]:

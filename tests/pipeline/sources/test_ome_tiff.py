@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +188,21 @@ def test_a_tiff_that_lost_its_end_is_refused(tmp_path: Path, name: str) -> None:
 def test_damaged_ome_xml_is_refused(tmp_path: Path, name: str, spoil: Any) -> None:
     with pytest.raises(ZfuseError, match=r"OME-XML|cannot be read"):
         open_stack(write(tmp_path / name, spoil(ome_xml())))
+
+
+@pytest.mark.parametrize("odd", ["", "0", "-1", "x", "nan", "1e400", "99999999999999999999"])
+def test_any_word_in_any_attribute(tmp_path: Path, odd: str) -> None:
+    block = '<TiffData FirstC="0" FirstZ="0" FirstT="0" IFD="0" PlaneCount="27">'
+    own = '<UUID FileName="a.ome.tif">urn:uuid:7</UUID></TiffData>'
+    xml = ome_xml(root='UUID="urn:uuid:7"', pixels=SIZE, planes=positions(UP[:2]))
+    xml = xml.replace("<TiffData/>", block + own)
+    for place in re.finditer(r'="([^"]*)"', xml):
+        spoilt = xml[: place.start(1)] + odd + xml[place.end(1) :]
+        with contextlib.suppress(ZfuseError):
+            for stack in open_stacks(write(tmp_path / "a.ome.tif", spoilt)):
+                with contextlib.suppress(ZfuseError):
+                    stack.reader.read(0, *(slice(0, n) for n in stack.shape[2:]))
+                stack.reader.close()
 
 
 def test_words_behind_the_xml_do_no_harm(tmp_path: Path) -> None:
