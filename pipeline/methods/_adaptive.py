@@ -68,13 +68,18 @@ _NOISE_PEAK = 2.0  # significance that the highest of many planes reaches in noi
 
 @dataclass(frozen=True)
 class _Calibration:
-    """What is global to the stack; widths (in planes) and distrust of each band."""
+    """What is global to the stack; widths (in planes) and distrust of each band.
+
+    The picture is made in units of which the decision signal has 1 to 2 steps, and so is the noise:
+    squares of pixels need not fit float32.
+    """
 
     blend: Blend
     steps: float
     widths: tuple[float, ...]
     distrust: tuple[float, ...]
     sparse: bool
+    unit: float
     noise: tuple[CameraNoise, ...]
     planes: int
 
@@ -131,13 +136,18 @@ class Adaptive(Method):
         response = estimate_response(stacks, depths, _LEVELS, blend.step) if planes > 1 else None
         width = response.width if response else 1.5
         ratios = response.signal_to_noise if response else (0.0,) * _LEVELS
+        # A power of two: no digit of a float changes.
+        whole_numbers = sample.stack.dtype.kind != "f"
+        unit = 1.0 if whole_numbers else 2.0 ** -np.floor(np.log2(max(blend.signal.weights)))
+        noise = [camera_noise(sample.columns, c) for c in range(channels)]
         return _Calibration(
             blend,
             steps,
             tuple(_FIRST_WIDTH * width * _WIDER**level for level in range(_LEVELS + 1)),
             tuple(_DISTRUST * r for r in (*ratios, ratios[-1])),
             planes <= 2 or (response is not None and width < _SPARSE),
-            tuple(camera_noise(sample.columns, c) for c in range(channels)),
+            float(unit),
+            tuple(CameraNoise(n.gain / unit, n.floor / unit / unit) for n in noise),
             planes,
         )
 
@@ -191,6 +201,7 @@ class _PicturePass:
         self._region, self._wide = first.region, first.wide
         self._floats, self._decision = first.floats, first.decision
         self._calibration = calibration = first.calibration
+        self._unit = np.float32(calibration.unit)
         self._found = found = first.search.finish()
         self._centroid = Centroid(first.wide, found.depth, calibration.planes)
         self._picture: BandAverage | ChosenPixels
@@ -212,6 +223,8 @@ class _PicturePass:
         cut = within(self._wide.core, self._wide.shown)
         for i, plane in enumerate(planes):
             values, invalid = self._floats.to_float(plane)
+            if self._unit != 1:
+                values *= 1 / self._unit
             if invalid is not None:
                 invalid = np.ascontiguousarray(invalid[cut])
             self._picture.add(np.ascontiguousarray(values[:, *cut]), invalid, z + i)
@@ -224,6 +237,7 @@ class _PicturePass:
         """
         image = np.zeros((len(self._calibration.noise), *self._floats.shape), np.float32)
         image[:, *within(self._wide.core, self._wide.shown)] = self._picture.image()
+        image *= self._unit
         core = within(self._region.core, self._wide.core)
         depth = self._centroid.refined(self._found.fine_is_sure)
         clean = np.empty_like(depth)

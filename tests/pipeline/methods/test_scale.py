@@ -88,6 +88,17 @@ def test_powers_of_two_change_no_bit(name: str, kind: str, exponent: int) -> Non
 
 
 @classical
+@pytest.mark.parametrize("exponent", [-80, 60])
+def test_nothing_overflows(name: str, exponent: int) -> None:
+    """Squares of such pixels don't fit float32."""
+    factor = np.float32(2.0**exponent)
+    fused = zfuse.fuse(COUNTS["photons"].astype(np.float32) * factor, name)
+    expected = fused_counts(name, "photons")
+    np.testing.assert_array_equal(fused.depth, expected.depth)
+    np.testing.assert_array_equal(fused.image, expected.image * factor)
+
+
+@classical
 @pytest.mark.parametrize("kind", KINDS)
 @a_few(4)
 @given(factor=factors, offset=st.floats(-4, 4))
