@@ -26,7 +26,7 @@ from zfuse.engines._stored import PARAMETERS, store_half
 from zfuse.engines.export._parity import LARGEST_DIFFERENCE, difference, probes, torch_outputs
 from zfuse.engines.export._to_onnx import to_onnx
 from zfuse.engines.runners import OnnxRuntimeRunner, Opened
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 from zfuse.files import replacing
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def export(
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise ZfuseError(f"weights do not fit network {name}: {_line(error)}") from error
+        raise ZfuseError(f"weights do not fit network {name}: {reason(error)}") from error
     modules: dict[str, nn.Module] = {g: m.eval() for g, m in network.graphs().items()}
     if set(modules) != set(model.graphs):
         raise ZfuseError(f"{name} has graphs {sorted(modules)}, the table says {model.graphs}")
@@ -191,7 +191,7 @@ def _checkpoint(path: Path, name: str) -> Mapping[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ZfuseError(f"checkpoint {path} cannot be read: {_line(error)}") from error
+        raise ZfuseError(f"checkpoint {path} cannot be read: {reason(error)}") from error
     networks = content.get("networks", {name: content})
     if name not in networks:
         raise ZfuseError(f"checkpoint {path} holds {', '.join(networks)}, not {name}")
@@ -217,7 +217,7 @@ def _story(checkpoint: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ZfuseError(f"{path} cannot be read: {_line(error)}") from error
+        raise ZfuseError(f"{path} cannot be read: {reason(error)}") from error
     return story
 
 
@@ -232,7 +232,3 @@ def _told(stories: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _write(path: Path, content: bytes) -> None:
     with replacing(path) as new:
         new.write_bytes(content)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -15,7 +15,7 @@ import onnx_ir
 import torch
 from onnxscript import optimizer
 
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,9 +71,9 @@ def to_onnx(module: nn.Module) -> ModelProto:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise ZfuseError(
-            f"torch cannot export {type(module).__name__} with these axes free: {reason}"
+            f"torch cannot export {type(module).__name__} with these axes free: "
+            f"{reason(error.__cause__ or error)}"
         ) from error
     assert program is not None
     _fold_constants(program.model)

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zfuse.engines.runners._runner import Runner
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class OnnxRuntimeRunner(Runner):
         except Exception as error:  # its errors have no common class but this
             raise ZfuseError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot open graph {opened.graph}: "
-                f"{_line(error)}"
+                f"{reason(error)}"
             ) from error
         if self._session.get_providers()[0] != self.providers[0]:
             raise ZfuseError(
@@ -63,7 +63,7 @@ class OnnxRuntimeRunner(Runner):
             values = self._session.run(self._names, arrays)
         except Exception as error:
             raise ZfuseError(
-                f"ONNX Runtime failed on graph {self.graph}: {_line(error)}"
+                f"ONNX Runtime failed on graph {self.graph}: {reason(error)}"
             ) from error
         return dict(zip(self._names, values, strict=True))
 
@@ -112,7 +112,3 @@ def _content(opened: Opened) -> bytes:
     from zfuse.engines.runners._half import half_content
 
     return half_content(opened.content)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

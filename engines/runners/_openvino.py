@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zfuse.engines.runners._runner import Runner
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +40,7 @@ class OpenVinoRunner(Runner):
             self._model: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # its errors are plain RuntimeErrors, and some are not
             raise ZfuseError(
-                f"OpenVINO {openvino.__version__} cannot open graph {opened.graph}: "
-                f"{' '.join(str(error).split())[:300]}"
+                f"OpenVINO {openvino.__version__} cannot open graph {opened.graph}: {reason(error)}"
             ) from error
         # A request holds the buffers of one call. As many as ever ran at once are kept; one for
         # every thread would be one for every stack, as each stack is fused by threads of its own.

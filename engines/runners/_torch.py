@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from zfuse.engines._models import model_of
 from zfuse.engines.runners._runner import Runner
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -90,7 +90,7 @@ def module_of(opened: Opened) -> Any:
     except RuntimeError as error:
         raise ZfuseError(
             f"the weights of graph {opened.graph} do not fit its network: "
-            f"{' '.join(str(error).split())[:300]}; export it anew"
+            f"{reason(error)}; export it anew"
         ) from error
     if missing.unexpected_keys:
         raise ZfuseError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.core import Channel, Stack
 from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
 from zfuse.pipeline.sources._magic import XML, kind_of
@@ -161,9 +161,8 @@ def _listed(tif: tifffile.TiffFile, place: str, ome: Element | None) -> Opened:
 
 
 def _damaged(place: str, error: Exception) -> ZfuseError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ZfuseError(
-        f"{place} cannot be read as TIFF ({reason}); it is truncated or damaged: "
+        f"{place} cannot be read as TIFF ({reason(error)}); it is truncated or damaged: "
         "copy it again from the original"
     )
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -194,9 +194,9 @@ def _decode(
             data[offset : offset + count], index, jpegtables=page.jpegtables
         )
     except Exception as error:  # each codec has its own
-        reason = " ".join(str(error).split())[:200]
         raise ZfuseError(
-            f"{path}: segment {index} of page {page.index} cannot be decoded ({reason}); "
+            f"{path}: segment {index} of page {page.index} cannot be decoded "
+            f"({reason(error)}); "
             "the file is damaged: copy it again from the original"
         ) from error
     pixels: NDArray[Any] = segment[0, : shape[1], : shape[2]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.core import BaseReader
 from zfuse.pipeline.sources._layout import pixel_dtype
 from zfuse.pipeline.sources._presence import Presence
@@ -111,10 +111,10 @@ class ZarrReader(BaseReader):
             except Exception as first:  # same codecs, same reason as above
                 return ZfuseError(
                     f"{self._layout.source}: chunk {presence.key(chunk)} cannot be decoded "
-                    f"({_line(first)}); it is damaged: copy it again from the original"
+                    f"({reason(first)}); it is damaged: copy it again from the original"
                 )
         return ZfuseError(
-            f"{self._layout.source} cannot be read ({_line(error)}); try again, and check the "
+            f"{self._layout.source} cannot be read ({reason(error)}); try again, and check the "
             "disk or the network"
         )
 
@@ -124,7 +124,3 @@ class ZarrReader(BaseReader):
         if kept is None or kept.size < size:
             kept = self._scratch.pixels = np.empty(size, dtype)
         return kept[:size]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -16,7 +16,7 @@ import zarr
 from zarr.abc.store import ByteRequest, Store
 from zarr.storage import LocalStore, WrapperStore
 
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -84,12 +84,12 @@ def _open(store: Any, path: str | None, name: str) -> zarr.Group | zarr.Array[An
     except FileNotFoundError:
         return None
     except ImportError as error:
-        reason = f"{error}; install the package it names"
-        raise ZfuseError(f"{name} cannot be opened: {reason}") from error
-    except Exception as error:  # stores raise whatever their transport raises
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ZfuseError(
-            f"{name} cannot be opened as OME-Zarr ({reason}); check the path or the network"
+            f"{name} cannot be opened: {error}; install the package it names"
+        ) from error
+    except Exception as error:  # stores raise whatever their transport raises
+        raise ZfuseError(
+            f"{name} cannot be opened as OME-Zarr ({reason(error)}); check the path or the network"
         ) from error
 
 

@@ -7,3 +7,8 @@ anything else that escapes is a defect and keeps its traceback.
 
 class ZfuseError(Exception):
     """A refusal in one line: what happened, the value, the limit, the cure."""
+
+
+def reason(error: object) -> str:
+    """Return what another library's error says, on one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

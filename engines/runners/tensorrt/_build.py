@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zfuse.engines.runners._gpu import gpu
 from zfuse.engines.runners.tensorrt._engine_cache import cached
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 
 if TYPE_CHECKING:
     from zfuse.engines.runners._runner import Opened
@@ -66,7 +66,7 @@ def make_log(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(" ".join(message.split())[:300])
+                self.errors.append(reason(message))
 
     return Log()
 
