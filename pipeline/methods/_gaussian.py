@@ -23,20 +23,17 @@ from zfuse.pipeline.methods.parts import (
     DEPTH_REACH,
     FILL_ALIGN,
     FILL_REACH,
-    PEAK_BYTES,
     Blend,
     BlendingMethod,
     BlendingState,
     FloatPlanes,
     WeightedMean,
-    depth_peak,
     expanded,
     join_band,
     level_shapes,
     mix,
     near,
     reduced,
-    signal_bytes,
     split_band,
 )
 
@@ -77,15 +74,9 @@ class Gaussian(BlendingMethod):
         reach = max(4 * s + _ACTIVITY_REACH + FILL_REACH, DEPTH_REACH)
         return -(-reach // self.grid_step) * self.grid_step
 
-    def state_bytes(self, channels: int, itemsize: int) -> float:
-        """Count sums and weights of all levels, scratch of one plane, peak, result."""
-        kept, scratch = 4 / 3 * (channels + 2), 2 * channels + 4
-        return (
-            4 * kept
-            + max(4 * scratch, signal_bytes(channels, itemsize))
-            + PEAK_BYTES
-            + channels * itemsize
-        )
+    def sums_bytes(self, channels: int) -> tuple[float, float]:
+        """Count sums and weights of all levels."""
+        return 4 * 4 / 3 * (channels + 2), 4 * (2 * channels + 4)
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Blend
@@ -105,12 +96,11 @@ class _State(BlendingState):
         dtype: np.dtype[Any],
         blend: Blend,
     ) -> None:
-        super().__init__(depth_peak(region, blend.signal, dtype))
-        self._weights = blend.weights
+        floats = FloatPlanes(region, method.halo, dtype, blend.fill)
+        super().__init__(region, floats, dtype, blend)
         self._floor = ACTIVITY_GAIN * blend.noise**2
         self._strength = np.float32(method.strength)
-        self._floats = FloatPlanes(region, method.halo, dtype, blend.fill)
-        shapes = level_shapes(self._floats.shape, method.levels)
+        shapes = level_shapes(floats.shape, method.levels)
         self._means = [WeightedMean(channels, shape) for shape in shapes]
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
@@ -132,11 +122,11 @@ class _State(BlendingState):
         activity *= self._strength
         self._means[-1].add(activity, planes, invalid)
 
-    def image(self) -> NDArray[Any]:
-        """Return the image (C, h, w) of the core in the input's dtype."""
+    def image(self) -> Plane:
+        """Add up the bands."""
         image = self._means.pop().finish()
         while self._means:
             band = self._means.pop().finish()
             join_band(band, image)
             image = band
-        return self._floats.to_dtype(image)
+        return image

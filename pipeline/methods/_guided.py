@@ -29,20 +29,17 @@ from zfuse.kernels import (
 from zfuse.pipeline.methods.parts import (
     DEPTH_REACH,
     FILL_REACH,
-    PEAK_BYTES,
     Blend,
     BlendingMethod,
     BlendingState,
     FloatPlanes,
     WeightedMean,
-    depth_peak,
     expanded,
     join_band,
     level_shapes,
     mix,
     near,
     reduced,
-    signal_bytes,
 )
 
 if TYPE_CHECKING:
@@ -91,15 +88,9 @@ class Guided(BlendingMethod):
         reach = max(detail + base, detail + 2 * self.radius + s, DEPTH_REACH)
         return -(-reach // s) * s
 
-    def state_bytes(self, channels: int, itemsize: int) -> float:
-        """Count sums and weights, scratch of one plane, peak, result."""
-        kept, scratch = channels + 2, 1.4 * channels + 6
-        return (
-            4.1 * kept
-            + max(4 * scratch, signal_bytes(channels, itemsize))
-            + PEAK_BYTES
-            + channels * itemsize
-        )
+    def sums_bytes(self, channels: int) -> tuple[float, float]:
+        """Count sums and weights of detail and base."""
+        return 4.1 * (channels + 2), 4 * (1.4 * channels + 6)
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Blend
@@ -119,14 +110,13 @@ class _State(BlendingState):
         dtype: np.dtype[Any],
         blend: Blend,
     ) -> None:
-        super().__init__(depth_peak(region, blend.signal, dtype))
+        floats = FloatPlanes(region, method.halo, dtype, blend.fill)
+        super().__init__(region, floats, dtype, blend)
         self._method = method
-        self._weights = blend.weights
         self._centre = np.float32(np.dot(blend.weights, np.array(blend.fill, np.float32)))
         self._floor = ACTIVITY_GAIN * blend.noise**2
         self._softness = (method.edge * blend.noise) ** 2
-        self._floats = FloatPlanes(region, method.halo, dtype, blend.fill)
-        self._shapes = level_shapes(self._floats.shape, _LEVELS)
+        self._shapes = level_shapes(floats.shape, _LEVELS)
         self._detail = WeightedMean(channels, self._shapes[0])
         self._base = WeightedMean(channels, self._shapes[-1])
 
@@ -150,11 +140,11 @@ class _State(BlendingState):
         rim = None if invalid is None else reduced(invalid, _LEVELS)
         self._base.add(self._weight(exponent), base, rim)
 
-    def image(self) -> NDArray[Any]:
-        """Return the image (C, h, w) of the core in the input's dtype."""
+    def image(self) -> Plane:
+        """Add detail and base."""
         image, base = self._detail.finish(), self._base.finish()
         join_band(image, self._to_half(base))
-        return self._floats.to_dtype(image)
+        return image
 
     def _weight(self, activity: Plane) -> Plane:
         """Turn smoothed activity into the exponent of the weight, in place."""

@@ -26,7 +26,6 @@ from pydantic import Field
 from zfuse.pipeline.methods.parts import (
     DEPTH_REACH,
     FILL_REACH,
-    PEAK_BYTES,
     Blend,
     BlendingMethod,
     BlendingState,
@@ -34,8 +33,6 @@ from zfuse.pipeline.methods.parts import (
     FloatPlanes,
     Graph,
     NetworkMethod,
-    depth_peak,
-    signal_bytes,
 )
 
 if TYPE_CHECKING:
@@ -70,16 +67,10 @@ class _Pairwise(NetworkMethod, BlendingMethod):
         """Reach of a merge, and half of it again: what earlier merges saw fades quickly."""
         return self._aligned(max(1.5 * self._card.halo + FILL_REACH, DEPTH_REACH))
 
-    def state_bytes(self, channels: int, itemsize: int) -> float:
-        """Count the network's features, images that wait, scratch of a merge, the peak."""
+    def sums_bytes(self, channels: int) -> tuple[float, float]:
+        """Count the network's features, images that wait and those of a merge."""
         waiting = _TREE_IMAGES if self.order == "tree" else 1
-        return (
-            self.activation_bytes
-            + 4 * channels * (waiting + 6)
-            + signal_bytes(channels, itemsize)
-            + PEAK_BYTES
-            + channels * itemsize
-        )
+        return self.activation_bytes + 4 * channels * (waiting + 6), 0
 
     def calibrate(self, sample: Sample) -> _Calibration:
         """Choose the decision signal for the depth, and the range of values."""
@@ -131,10 +122,10 @@ class _State(BlendingState):
         self, method: _Pairwise, region: Region, dtype: np.dtype[Any], calibration: _Calibration
     ) -> None:
         blend = calibration.blend
-        super().__init__(depth_peak(region, blend.signal, dtype))
+        floats = FloatPlanes(region, method.halo, dtype, blend.fill, 0, method.grid_step)
+        super().__init__(region, floats, dtype, blend)
         self._limits, self._rgb = calibration.limits, calibration.rgb
         self._tree, self._clamp = method.order == "tree", method.clamp
-        self._floats = FloatPlanes(region, method.halo, dtype, blend.fill, 0, method.grid_step)
         self._graph: Graph = method.open()
         self._waiting: list[_Image] = []
 
@@ -146,12 +137,12 @@ class _State(BlendingState):
             image = self._merge(self._waiting.pop(), image)
         self._waiting.append(image)
 
-    def image(self) -> NDArray[Any]:
-        """Fuse what waits, and return the image (C, h, w) of the core in the input's dtype."""
+    def image(self) -> Plane:
+        """Fuse what waits."""
         image = self._waiting.pop()
         while self._waiting:
             image = self._merge(self._waiting.pop(), image)
-        return self._floats.to_dtype(image.pixels)
+        return image.pixels
 
     def _merge(self, first: _Image, second: _Image) -> _Image:
         """Fuse two images; where one is unknown, with itself."""

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
         DEPTH_REACH as DEPTH_REACH,
         PEAK_BYTES as PEAK_BYTES,
         FocusPeak as FocusPeak,
-        depth_peak as depth_peak,
         signal_bytes as signal_bytes,
     )
     from zfuse.pipeline.methods.parts._pyramid import (
@@ -68,11 +67,11 @@ if TYPE_CHECKING:
         split_band as split_band,
     )
     from zfuse.pipeline.methods.parts._response import estimate_response as estimate_response
+    from zfuse.pipeline.methods.parts._running import WeightedMean as WeightedMean
     from zfuse.pipeline.methods.parts._value_range import (
         ChannelRange as ChannelRange,
         DecisionRange as DecisionRange,
     )
-    from zfuse.pipeline.methods.parts._weighted import WeightedMean as WeightedMean
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -90,10 +89,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_frame": ["inside_frame"],
         "_noise": ["CameraNoise", "camera_noise"],
         "_patchwork": ["Patchwork", "softness"],
-        "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "depth_peak", "signal_bytes"],
+        "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "signal_bytes"],
         "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],
         "_response": ["estimate_response"],
+        "_running": ["WeightedMean"],
         "_value_range": ["ChannelRange", "DecisionRange"],
-        "_weighted": ["WeightedMean"],
     },
 )

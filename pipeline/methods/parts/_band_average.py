@@ -15,6 +15,7 @@ import numpy as np
 from zfuse.kernels import add_focused, add_masked, reduce_by_strength, shrink_band
 from zfuse.pipeline.methods.parts._noise import NOISE_GAIN
 from zfuse.pipeline.methods.parts._pyramid import expanded, level_shapes, reduced, split_band
+from zfuse.pipeline.methods.parts._running import PixelRange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,14 +135,11 @@ class BandAverage:
             if level == last:  # the low-pass rest is never raised
                 least = 1.0
             self._bands.append(Band.empty(len(noise), depth, width, distrust[level], least))
-        self._low = np.full((len(noise), *depths[0].shape), np.inf, np.float32)
-        self._high = np.full((len(noise), *depths[0].shape), -np.inf, np.float32)
+        self._range = PixelRange(len(noise), depths[0].shape)
 
     def add(self, plane: Plane, invalid: Plane | None, z: int) -> None:
         """Add a plane (C, h, w), which is used up; invalid (h, w): above 0 where it is unknown."""
-        known = plane if invalid is None else np.where(invalid > 0, np.float32(np.nan), plane)
-        np.fmin(self._low, known, out=self._low)
-        np.fmax(self._high, known, out=self._high)
+        self._range.add(plane, invalid)
         for band in self._bands[:-1]:
             coarse = split_band(plane)
             band.add(plane, _NONE if invalid is None else invalid, z)
@@ -168,7 +166,8 @@ class BandAverage:
 
         Bands of different planes can add up to what no plane shows: a dark ring, a black patch.
         """
-        for plane, low, high, noise in zip(image, self._low, self._high, self._noise, strict=True):
+        limits = self._range.low, self._range.high
+        for plane, low, high, noise in zip(image, *limits, self._noise, strict=True):
             for limit, sign, hold in ((low, -1, np.maximum), (high, 1, np.minimum)):
                 known = np.where(np.isfinite(limit), limit, plane)
                 spread = np.sqrt(noise.variance(known), dtype=np.float32)

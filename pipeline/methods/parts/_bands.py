@@ -22,14 +22,9 @@ from pydantic import Field
 from zfuse.kernels import keep_strongest, log_energy
 from zfuse.pipeline.methods.parts._blending import Blend, BlendingMethod, BlendingState, mix
 from zfuse.pipeline.methods.parts._floats import FILL_ALIGN, FILL_REACH, FloatPlanes
-from zfuse.pipeline.methods.parts._peak import (
-    DEPTH_REACH,
-    PEAK_BYTES,
-    depth_peak,
-    signal_bytes,
-)
+from zfuse.pipeline.methods.parts._peak import DEPTH_REACH
 from zfuse.pipeline.methods.parts._pyramid import level_shapes, reduced
-from zfuse.pipeline.methods.parts._weighted import WeightedMean
+from zfuse.pipeline.methods.parts._running import PixelRange, WeightedMean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,21 +100,14 @@ class BandMethod(BlendingMethod):
         mirror = (self.transform().mirror or 0) * ((1 << self.levels) - 1)
         return -(-mirror // self.grid_step) * self.grid_step
 
-    def state_bytes(self, channels: int, itemsize: int) -> float:
-        """Count kept bands and energies, scratch of one plane, peak, result."""
+    def sums_bytes(self, channels: int) -> tuple[float, float]:
+        """Count kept bands and energies."""
         transform = self.transform()
         area = 4 / 3 if transform.bands == 1 else 1 / 3  # of one band over all levels
         energies = area if self.together else area * transform.bands
         kept = area * transform.bands * channels + energies
-        scratch = channels * (2 + transform.trees) + 1
         limits = 12 * channels if self.limit else 0
-        return (
-            4 * kept
-            + limits
-            + max(4 * scratch, signal_bytes(channels, itemsize))
-            + PEAK_BYTES
-            + channels * itemsize
-        )
+        return 4 * kept + limits, 4 * (channels * (2 + transform.trees) + 1)
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Blend
@@ -142,9 +130,7 @@ class _State(BlendingState):
         dtype: np.dtype[Any],
         blend: Blend,
     ) -> None:
-        super().__init__(depth_peak(region, blend.signal, dtype))
-        self._floats = floats
-        self._weights = blend.weights
+        super().__init__(region, floats, dtype, blend)
         self._transform = transform = method.transform()
         self._floor = blend.noise**2 * transform.gain * transform.fading ** (method.levels - 1)
         self._fine_bands = transform.bands == 1
@@ -155,14 +141,13 @@ class _State(BlendingState):
         self._kept = [np.zeros((transform.bands, channels, *s), np.float32) for s in of_bands]
         self._base = WeightedMean(transform.trees * channels, shapes[-1])
         self._base_shape = (transform.trees, channels, *shapes[-1])
-        self._range: tuple[Plane, Plane] | None = None
-        self._limit = method.limit
+        self._range = PixelRange(channels, floats.shape) if method.limit else None
 
     def add_plane(self, pixels: NDArray[Any]) -> None:
         """Fold one plane (C, Y, X)."""
         planes, invalid = self._floats.to_float(pixels)
-        if self._limit:
-            self._widen_range(planes, invalid)
+        if self._range:
+            self._range.add(planes, invalid)
         low = planes[None]
         for level, (best, kept) in enumerate(zip(self._best, self._kept, strict=True)):
             bands, low = self._transform.split(level, low)
@@ -192,23 +177,10 @@ class _State(BlendingState):
                 decision[own], bands[own].reshape(shape), best[g], kept[own].reshape(shape)
             )
 
-    def _widen_range(self, planes: Plane, invalid: Plane | None) -> None:
-        low = high = planes
-        if invalid is not None:
-            low = np.where(invalid > 0, np.float32(np.inf), planes)
-            high = np.where(invalid > 0, np.float32(-np.inf), planes)
-        if self._range is None:
-            self._range = low.copy(), high.copy()
-        else:
-            np.minimum(self._range[0], low, out=self._range[0])
-            np.maximum(self._range[1], high, out=self._range[1])
-
-    def image(self) -> NDArray[Any]:
-        """Return the image (C, h, w) of the core in the input's dtype."""
+    def image(self) -> Plane:
+        """Join the bands that were kept."""
         low = self._base.finish().reshape(self._base_shape)
         for level in range(len(self._kept) - 1, -1, -1):
             low = self._transform.join(level, self._kept.pop(), low)
-        image = low[0]
-        if self._range is not None:
-            image = np.clip(image, *self._range)
-        return self._floats.to_dtype(image)
+        image: Plane = low[0]
+        return np.clip(image, self._range.low, self._range.high) if self._range else image

@@ -15,12 +15,13 @@ import numpy as np
 from zfuse.pipeline.core import Fused, Signal, value_step
 from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods.parts._noise import quiet_deviation
+from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, depth_peak, signal_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.core import Sample
-    from zfuse.pipeline.methods.parts._peak import FocusPeak
+    from zfuse.pipeline.core import Region, Sample
+    from zfuse.pipeline.methods.parts._floats import FloatPlanes
 
     Plane = NDArray[np.float32]
 
@@ -98,8 +99,12 @@ def mix(bands: Plane, weights: NDArray[np.float32]) -> Plane:
 class BlendingState(ABC):
     """Sums of one region over planes, and its focus peak."""
 
-    def __init__(self, peak: FocusPeak) -> None:
-        self._peak = peak
+    def __init__(
+        self, region: Region, floats: FloatPlanes, dtype: np.dtype[Any], blend: Blend
+    ) -> None:
+        self._peak = depth_peak(region, blend.signal, dtype)
+        self._floats = floats
+        self._weights = blend.weights
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes (n, C, Y, X) of what the region is shown."""
@@ -110,15 +115,15 @@ class BlendingState(ABC):
     def finish(self) -> Fused:
         """Make the image of the sums."""
         depth, confidence = self._peak.finish()
-        return Fused(self.image(), depth, confidence)
+        return Fused(self._floats.to_dtype(self.image()), depth, confidence)
 
     @abstractmethod
     def add_plane(self, pixels: NDArray[Any]) -> None:
         """Add one plane (C, Y, X) to the sums."""
 
     @abstractmethod
-    def image(self) -> NDArray[Any]:
-        """Return the image (C, h, w) of the core in the input's dtype."""
+    def image(self) -> Plane:
+        """Return the image (C, Y, X) of what `floats` makes of planes."""
 
 
 class BlendingMethod(Method):
@@ -127,6 +132,16 @@ class BlendingMethod(Method):
     family: ClassVar[str] = "transform"
     copies_pixels: ClassVar[bool] = False
     knows_depth: ClassVar[bool] = False
+
+    @abstractmethod
+    def sums_bytes(self, channels: int) -> tuple[float, float]:
+        """Memory a pixel of core needs for sums, and for scratch while a plane is added."""
+
+    def state_bytes(self, channels: int, itemsize: int) -> float:
+        """Count sums, scratch of one plane, peak, result."""
+        kept, scratch = self.sums_bytes(channels)
+        scratch = max(scratch, signal_bytes(channels, itemsize))
+        return kept + scratch + PEAK_BYTES + channels * itemsize
 
     def calibrate(self, sample: Sample) -> Any:
         """Choose the decision signal, estimate its noise."""

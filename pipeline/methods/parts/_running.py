@@ -1,4 +1,4 @@
-"""A running weighted mean of planes, for methods that average what is in focus.
+"""What is kept of planes pixel by pixel while they come: a weighted mean, the range of values.
 
 Must not know: where weights come from.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _INVALID = np.float32(-50)  # log2 of a weight: next to nothing beside pixels that are known
 
-__all__ = ["WeightedMean"]
+__all__ = ["PixelRange", "WeightedMean"]
 
 
 class WeightedMean:
@@ -42,3 +42,23 @@ class WeightedMean:
         """Return the mean (C, Y, X); 0 where nothing had weight."""
         self._sums /= np.where(self._total > 0, self._total, 1)
         return self._sums
+
+
+class PixelRange:
+    """Lowest and highest value of each pixel (C, Y, X) over the planes that are valid there.
+
+    Attributes
+    ----------
+    low, high
+        (C, Y, X); infinity and minus infinity where no plane is valid.
+    """
+
+    def __init__(self, channels: int, shape: tuple[int, ...]) -> None:
+        self.low = np.full((channels, *shape), np.inf, np.float32)
+        self.high = np.full((channels, *shape), -np.inf, np.float32)
+
+    def add(self, planes: Plane, invalid: Plane | None) -> None:
+        """Add one plane (C, Y, X); `invalid` (Y, X) is above 0 where it is not known."""
+        valid = planes if invalid is None else np.where(invalid > 0, np.float32(np.nan), planes)
+        np.fmin(self.low, valid, out=self.low)
+        np.fmax(self.high, valid, out=self.high)
