@@ -3,16 +3,17 @@
 Must not know: what the kernels compute.
 
 The machine code is cached beside the source, or in the user's cache folder when the installation is
-read-only (numba's own rule). Where neither can be written (a container with a read-only home) numba
-refuses to start; then a private folder in the temporary directory serves.
+read-only (numba's own rule), or where ``NUMBA_CACHE_DIR`` says. Where none can be written (a
+container with a read-only home) numba refuses to start; then a private temporary folder serves.
 
-numba compiles a kernel again when its own file changes, not when another module that it calls does:
-after an edit of such a module (`_rows`, `_measures`, …) delete ``kernels/cpu/__pycache__``. A
-NamedTuple that a kernel takes is named in the cache and can't be read back under another name.
+numba knows a kernel by its own file alone. Code inlined from another module would be found again
+after that module has changed, by an upgrade for instance, and give the results of before. So the
+cache's folder is named after the content of all kernel modules.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -51,20 +52,31 @@ def _private_temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="zfuse-kernels-")) if foreign else folder
 
 
-def _choose_cache_folder() -> None:
-    if numba.config.CACHE_DIR:
-        return  # the user's own choice
+def _cache_folder() -> Path:
+    """Return where the machine code of these kernel modules is kept."""
     from numba.misc.appdirs import AppDirs
 
-    candidates = (
-        Path(__file__).parent / "__pycache__",
-        Path(AppDirs(appname="numba", appauthor=False).user_cache_dir),
-    )
-    if not any(_writable(folder) for folder in candidates):
-        numba.config.CACHE_DIR = str(_private_temporary_folder())
+    here = Path(__file__).parent
+    sources = hashlib.sha256()
+    for module in sorted(here.glob("*.py")):
+        sources.update(module.read_bytes())
+    usual = (here / "__pycache__", Path(AppDirs(appname="numba", appauthor=False).user_cache_dir))
+    chosen = [Path(numba.config.CACHE_DIR)] if numba.config.CACHE_DIR else usual
+    base = next((f for f in chosen if _writable(f)), None) or _private_temporary_folder()
+    return base / f"zfuse-{sources.hexdigest()[:16]}"
 
 
-_choose_cache_folder()
+_FOLDER = _cache_folder()
+
+
+def _compiled(function: F, options: dict[str, Any]) -> F:
+    """Hand a kernel to numba, which asks for the cache's folder now and never again."""
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_FOLDER)
+    try:
+        compiled: F = numba.njit(**options)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiled
 
 
 _OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
@@ -80,11 +92,9 @@ def jit(function: F) -> F:
     row cost a third of the time, and two threads fought for the counter of the array that they
     share.
     """
-    compiled: F = numba.njit(**_OPTIONS, _nrt=False)(function)
-    return compiled
+    return _compiled(function, _OPTIONS | {"_nrt": False})
 
 
 def jit_allocating(function: F) -> F:
     """Like `jit`, for the outer function that allocates scratch."""
-    compiled: F = numba.njit(**_OPTIONS)(function)
-    return compiled
+    return _compiled(function, _OPTIONS)

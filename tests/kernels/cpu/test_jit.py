@@ -22,7 +22,7 @@ import numba, numpy as np
 from zfuse.kernels import RunningPeak, finish_focus
 floats, shorts = np.ones((5, 4, 4), np.float32), np.ones((3, 4, 4), np.uint16)
 finish_focus(RunningPeak(*floats[:3], *shorts), 3, *floats[3:])
-print(numba.config.CACHE_DIR, sum(finish_focus.stats.cache_hits.values()))
+print(finish_focus.stats.cache_path, sum(finish_focus.stats.cache_hits.values()))
 """
 
 
@@ -55,7 +55,7 @@ def test_no_folder_but_the_temporary_one_can_be_written(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         place, found = done.stdout.rsplit(maxsplit=1)
-        assert Path(place).parent == tmp_path / "temporary"
+        assert (tmp_path / "temporary") in Path(place).parents
         assert list(Path(place).rglob("*.nbi"))
         assert int(found) == hits  # compiled once, then found again
 
@@ -67,17 +67,48 @@ def no_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_usual_places_come_first(no_choice: Path) -> None:
-    _jit._choose_cache_folder()
-    assert numba.config.CACHE_DIR == ""  # numba's own rule holds
+def test_the_usual_place_comes_first(no_choice: Path) -> None:
+    assert _jit._cache_folder().parent == Path(_jit.__file__).parent / "__pycache__"
     assert list(no_choice.iterdir()) == []
 
 
 def test_the_users_choice_is_kept(no_choice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "/somewhere")
-    monkeypatch.setattr(_jit, "_writable", lambda _: False)
-    _jit._choose_cache_folder()
-    assert numba.config.CACHE_DIR == "/somewhere"
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(no_choice / "mine"))
+    assert _jit._cache_folder().parent == no_choice / "mine"
+
+
+def test_importing_kernels_leaves_numbas_own_choice_alone() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    code = "import zfuse.kernels, numba; print(repr(numba.config.CACHE_DIR))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "''"
+
+
+@compiles
+def test_a_change_in_what_a_kernel_calls_is_compiled_anew(tmp_path: Path) -> None:
+    """numba itself would find the kernel again, as its own file is the same."""
+    package = tmp_path / "site" / "zfuse"
+    package.mkdir(parents=True)
+    shutil.copy(Path(zfuse.__file__), package)
+    kernels = Path(_jit.__file__).parents[1]
+    shutil.copytree(kernels, package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    environment["PYTHONPATH"] = str(tmp_path / "site")
+    places = []
+    for hits in (0, 1, 0):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN_ONE_KERNEL], env=environment, cwd=tmp_path,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        place, found = done.stdout.rsplit(maxsplit=1)
+        places.append(place)
+        assert int(found) == hits
+        if hits:
+            with (package / "kernels" / "cpu" / "_rows.py").open("a") as module:
+                module.write("# changed\n")
+    assert places[0] == places[1] != places[2]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows' temporary folder is the user's own")
@@ -86,15 +117,13 @@ def test_a_folder_that_others_can_write_is_not_trusted(
 ) -> None:
     monkeypatch.setattr(_jit, "_writable", lambda _: False)
     monkeypatch.setattr(_jit.tempfile, "tempdir", str(no_choice))
-    _jit._choose_cache_folder()
-    usual = Path(numba.config.CACHE_DIR)
+    usual = _jit._cache_folder().parent
     assert usual.parent == no_choice
     assert usual.stat().st_mode & 0o077 == 0
     usual.chmod(0o777)
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    _jit._choose_cache_folder()
-    assert Path(numba.config.CACHE_DIR) != usual
-    assert Path(numba.config.CACHE_DIR).stat().st_mode & 0o077 == 0
+    other = _jit._cache_folder().parent
+    assert other != usual
+    assert other.stat().st_mode & 0o077 == 0
 
 
 @compiles
