@@ -6,7 +6,6 @@ Must not know: how fusion works.
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,22 +119,24 @@ def run_demo(
     Raises
     ------
     ZfuseError
-        The folder holds something with the name of an output that no demo wrote, or cannot be
-        written.
+        The folder holds something with the name of an output that no demo wrote, cannot be
+        written, or another demo writes there.
     """
+    from zfuse.pipeline.core import alone
     from zfuse.pipeline.simulation import render_phantom
     from zfuse.pipeline.sources import open_fused
 
     stack, fused, picture = (directory / name for name in (_STACK, _FUSED, _OVERVIEW))
     phantom = render_phantom(planes, size, seed=seed, relief="diatoms")
     try:
-        _clear(stack, fused, picture)
         directory.mkdir(parents=True, exist_ok=True)
-        _write_stack(stack, phantom, seed)
-        seconds = _fuse(stack, fused, method)
-        opened = open_fused(fused)
-        result = _score(phantom, opened, (stack, fused, picture), seconds)
-        _draw(picture, phantom, opened, result.best_plane, method)
+        with alone(directory / ".zfuse-demo"):
+            _check_ours(stack, fused, picture)
+            _write_stack(stack, phantom, seed)
+            seconds = _fuse(stack, fused, method)
+            opened = open_fused(fused)
+            result = _score(phantom, opened, (stack, fused, picture), seconds)
+            _draw(picture, phantom, opened, result.best_plane, method)
     except OSError as error:
         raise ZfuseError(
             f"the demo cannot write to {directory}: {error}. Give it a folder that you may write "
@@ -144,21 +145,14 @@ def run_demo(
     return result
 
 
-def _clear(stack: Path, fused: Path, picture: Path) -> None:
-    """Remove what an earlier demo wrote; refuse when the names are somebody else's."""
+def _check_ours(stack: Path, fused: Path, picture: Path) -> None:
+    """Refuse to replace what no demo wrote; the stack carries the mark, and is written first."""
     found = [path for path in (stack, fused, picture) if path.exists()]
-    if not found:
-        return
-    if not _is_ours(stack):
+    if found and not _is_ours(stack):
         raise ZfuseError(
             f"{found[0]} exists and was not written by a demo: nothing was changed. "
             "Give the demo another folder."
         )
-    # The stack carries the mark: it goes last, so that an interrupted demo can be repeated.
-    picture.unlink(missing_ok=True)
-    for folder in (fused, stack):
-        if folder.exists():
-            shutil.rmtree(folder)
 
 
 def _is_ours(stack: Path) -> bool:
@@ -176,15 +170,28 @@ def _fuse(stack: Path, fused: Path, method: str) -> float:
 
     warm_up(make_method(method))  # compiling is no part of fusing
     started = time.perf_counter()
-    run(RunConfig.model_validate({"input": stack, "output": fused, "method": {"name": method}}))
+    run(
+        RunConfig.model_validate(
+            {"input": stack, "output": fused, "method": {"name": method}, "overwrite": True}
+        )
+    )
     return time.perf_counter() - started
 
 
 def _write_stack(path: Path, phantom: Phantom, seed: int) -> None:
     """Write the phantom as OME-Zarr 0.5, one chunk a plane, as a camera would."""
+    from zfuse.pipeline.core import Staging
     from zfuse.pipeline.simulation import write_image
 
-    write_image(path, phantom.planes, phantom.z_step, phantom.pixel_size, {_MARK: {"seed": seed}})
+    staging, mark = Staging(path, overwrite=True), {_MARK: {"seed": seed}}
+    try:
+        staging.create()
+        new = staging.path(path)
+        write_image(new, phantom.planes, phantom.z_step, phantom.pixel_size, mark)
+        staging.publish()
+    except BaseException:
+        staging.abandon()
+        raise
 
 
 def _draw(path: Path, phantom: Phantom, opened: FusedImage, best: int, method: str) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         existing_parent as existing_parent,
     )
     from zfuse.pipeline.core._fused import Fused as Fused
+    from zfuse.pipeline.core._lock import alone as alone
     from zfuse.pipeline.core._memory import release_free_memory as release_free_memory
     from zfuse.pipeline.core._output_names import (
         TRUTH as TRUTH,
@@ -48,6 +49,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_disk": ["check_space", "disk_errors", "existing_parent"],
         "_fused": ["Fused"],
+        "_lock": ["alone"],
         "_memory": ["release_free_memory"],
         "_output_names": ["TRUTH", "output_files", "output_kind", "staging_folder"],
         "_progress": ["Progress"],

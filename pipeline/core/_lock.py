@@ -16,18 +16,23 @@ import json
 import os
 import socket
 import sys
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from zfuse.errors import ZfuseError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FolderLock", "Holder", "holder_of"]
+__all__ = ["ATTEMPTS", "PAUSE", "FolderLock", "Holder", "alone", "holder_of"]
 
 _FAR = 1 << 30  # the locked byte: Windows lets nobody read it, and everybody may read the owner
+ATTEMPTS, PAUSE = 10, 0.02  # somebody may just be looking, or be about to end: that is short
 _HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
@@ -134,6 +139,39 @@ class FolderLock:
         with suppress(OSError):
             if remove and sys.platform == "win32":
                 self.path.unlink()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock for the length of a block.
+
+    Parameters
+    ----------
+    path
+        The file to lock, in a folder that exists; it is removed at the end.
+
+    Raises
+    ------
+    ZfuseError
+        Another process has it.
+    """
+    lock, holder = FolderLock(path), None
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError):
+            holder = lock.acquire()
+            if holder is None:
+                break
+        time.sleep(PAUSE)
+    else:
+        cure = "" if holder and holder.certain else f"; if that has died, delete {path}"
+        raise ZfuseError(
+            f"{path.parent} is in use by another zfuse ({holder or Holder()}); wait for it to end "
+            f"or choose another folder{cure}"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def holder_of(path: Path) -> Holder | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core._lock import FolderLock, Holder, holder_of
+from zfuse.pipeline.core._lock import ATTEMPTS, PAUSE, FolderLock, Holder, holder_of
 from zfuse.pipeline.core._output_names import output_files, staging_folder
 
 __all__ = ["Staging", "check_absent", "check_staging"]
@@ -30,7 +30,6 @@ __all__ = ["Staging", "check_absent", "check_staging"]
 _LOCK = ".zfuse-partial"
 _COMPLETE = "complete"
 _OLD = "replaced."  # prefix of an earlier output while it is being replaced
-_ATTEMPTS, _PAUSE = 10, 0.02  # another run may be looking, or removing its folder: that is short
 
 
 def check_absent(output: str | Path) -> None:
@@ -160,7 +159,7 @@ class Staging:
 
     def _claim(self) -> None:
         holder, foreign = Holder(), False
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             with suppress(FileNotFoundError):
                 self.folder.parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileExistsError):
@@ -171,7 +170,7 @@ class Staging:
                     if found is None:
                         return
                     holder = found
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
         raise ZfuseError(
             _foreign(self.folder) if foreign else _busy(self._output, self.folder, holder)
         )

@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import zarr
 from yaozarrs import validate_zarr_store
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.cli import _demo
 from zfuse.pipeline.cli._demo import _write_stack, run_demo
 from zfuse.pipeline.simulation._phantom import render_phantom
 
@@ -36,6 +40,36 @@ def test_what_no_demo_wrote_is_left_alone(tmp_path, name):
         run_demo(tmp_path, planes=4, size=32)
     assert [p.name for p in tmp_path.iterdir()] == [name]
     assert path.is_dir() or path.read_bytes() == b"mine"
+
+
+def test_two_demos_in_one_folder_do_not_disturb_each_other(tmp_path):
+    command = [sys.executable, "-m", "zfuse", "demo", str(tmp_path / "out")]
+    demos = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [demo.communicate(timeout=240)[1] for demo in demos]
+    # Whoever comes late enough finds the folder free again.
+    for demo, text in zip(demos, said, strict=True):
+        assert demo.returncode == 0 or "in use by another zfuse (process " in text, text
+        assert "Traceback" not in text
+    assert 0 in [demo.returncode for demo in demos]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"stack.ome.zarr", "fused.ome.zarr", "overview.png"}
+
+
+def test_a_demo_that_is_in_use_is_refused_and_an_interrupted_one_repeated(tmp_path, monkeypatch):
+    def interrupted(*_):
+        with pytest.raises(ZfuseError, match=r"is in use by another zfuse \(process"):
+            run_demo(tmp_path, planes=4, size=64)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_demo, "_fuse", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_demo(tmp_path, planes=4, size=64)
+    assert [path.name for path in tmp_path.iterdir()] == ["stack.ome.zarr"]
+    run_demo(tmp_path, planes=4, size=64)
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
