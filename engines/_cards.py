@@ -18,7 +18,7 @@ from zfuse.engines._axes import Axis  # noqa: TC001 (pydantic)
 from zfuse.engines._models import model_named, model_of
 from zfuse.errors import ZfuseError
 
-__all__ = ["Card", "GraphFile", "Tensor", "card", "card_path", "read_graph"]
+__all__ = ["Card", "GraphFile", "GraphTensor", "card", "card_path", "read_graph"]
 
 FOLDER_VARIABLE = "ZFUSE_WEIGHTS"
 """Environment variable: a folder whose model cards win over those in the package."""
@@ -30,7 +30,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Tensor(_Frozen):
+class GraphTensor(_Frozen):
     """One input or output of a graph."""
 
     dtype: Literal["float32", "bool", "int64"]
@@ -42,8 +42,8 @@ class GraphFile(_Frozen):
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(description="bytes")
-    inputs: dict[str, Tensor]
-    outputs: dict[str, Tensor]
+    inputs: dict[str, GraphTensor]
+    outputs: dict[str, GraphTensor]
 
 
 class Card(_Frozen):

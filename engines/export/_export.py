@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
-from zfuse.engines._cards import Card, GraphFile, Tensor
+from zfuse.engines._cards import Card, GraphFile, GraphTensor
 from zfuse.engines._differences import differences
 from zfuse.engines._models import model_named
 from zfuse.engines._stored import PARAMETERS, store_half
@@ -180,11 +180,11 @@ def _describe(content: bytes) -> GraphFile:
     )
 
 
-def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+def _tensor(value: onnx.ValueInfoProto) -> GraphTensor:
     kind = value.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     axes = tuple(axis.dim_param or axis.dim_value for axis in kind.shape.dim)
-    return Tensor.model_validate({"dtype": dtype.name, "axes": axes})
+    return GraphTensor.model_validate({"dtype": dtype.name, "axes": axes})
 
 
 def _checkpoint(path: Path, name: str) -> Mapping[str, torch.Tensor]:

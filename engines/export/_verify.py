@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from zfuse.engines._cards import Tensor
+    from zfuse.engines._cards import GraphTensor
 
     Arrays = dict[str, NDArray[Any]]
 
@@ -72,7 +72,7 @@ def verify(name: str) -> Iterator[Check]:
 
 
 def random_inputs(
-    tensors: dict[str, Tensor], batch: int, size: int, channels: int = 1
+    tensors: dict[str, GraphTensor], batch: int, size: int, channels: int = 1
 ) -> dict[str, NDArray[Any]]:
     """Return inputs that are the same at every call: random in 0..1, flags true.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zfuse.engines._axes import Axis
-    from zfuse.engines._cards import Tensor
+    from zfuse.engines._cards import GraphTensor
 
 __all__ = ["TileSizes"]
 
@@ -66,7 +66,7 @@ class TileSizes(BaseModel):
         return all(spans[name][0] <= n <= spans[name][2] for name, n in lengths.items())
 
     def profile(
-        self, inputs: Mapping[str, Tensor]
+        self, inputs: Mapping[str, GraphTensor]
     ) -> dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
         """Return smallest, typical and largest shape of every input with a free axis."""
 
