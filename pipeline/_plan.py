@@ -4,7 +4,7 @@ Duty: arithmetic only. A **tile** is the unit of a task, of writing (one shard) 
 takes its planes in blocks, and folds them in **strips** of rows, one a thread. Strips share the
 block's buffer, so within a tile nothing is decoded twice; only the halo round a tile is. Hence the
 default: the largest tile that the memory allows. See docs/design/0002-tiles-and-strips.md. Must not
-know: files, threads, methods (only their halo, grid step and memory need).
+know: files, who works on tiles, methods (only their halo, grid step and memory need).
 """
 
 from __future__ import annotations
@@ -131,7 +131,6 @@ def plan_tiles(
         The tile is no multiple of 64, or not even the smallest tile fits the memory.
     """
     times, channels, planes, height, width = stack.shape
-    itemsize = stack.dtype.itemsize
     chunk_z, chunk_rows, chunk_columns = stack.reader.chunk
     unit = max(_UNIT, method.grid_step)
     if tile is not None and (tile < unit or tile % unit):
@@ -151,36 +150,24 @@ def plan_tiles(
     if tile:
         edges = [tile]
     memory = memory or default
-    budget = memory - process
     for edge in edges:
-        share = 1 if edge >= max(height, width) or method.own_threads else _BETWEEN_TILES
-        rows = min(edge, height)
-        strips = strip_count(method, rows, workers)
-        in_flight = min(ceil(lanes / strips), times * ceil(height / edge) * ceil(width / edge))
-        need = _need(method, edge, strips, stack)
+        strips = strip_count(method, min(edge, height), workers)
+        tiles = times * ceil(height / edge) * ceil(width / edge)
+        wanted = min(ceil(lanes / strips), tiles)  # so many at once give every thread work
         for block in blocks:
-            bytes_a_tile = share * (need + _buffers(method, edge, block, stack, aligning))
-            if in_flight * bytes_a_tile <= budget or (edge == edges[-1] and bytes_a_tile <= budget):
-                flying = min(in_flight, max(1, int(budget // bytes_a_tile)))
+            needed = _tile_bytes(method, edge, strips, block, stack, aligning)
+            fit = int((memory - process) // needed)
+            if fit >= wanted or (edge == edges[-1] and fit > 0):
                 return TilePlan(
-                    (height, width),
-                    edge,
-                    method.halo,
-                    method.grid_step,
-                    block,
-                    strips,
-                    flying,
-                    workers,
-                )
-    needed = process + share * (
-        _need(method, edges[-1], strips, stack)
-        + _buffers(method, edges[-1], blocks[-1], stack, aligning)
-    )
+                    (height, width), edge, method.halo, method.grid_step, block, strips,
+                    min(wanted, fit), workers,
+                )  # fmt: skip
+    least = ceil((process + needed) / 1e6)
     given = f"{memory // 10**6}MB" if memory >= 10**6 else f"{memory} bytes"
     raise ZfuseError(
         f"memory of {given} is too little: a tile of {edges[-1]} px with {channels} channel(s) of "
-        f"{itemsize} bytes needs {ceil(needed / 1e6)}MB. Give at least --memory "
-        f"{ceil(needed / 1e6)}MB" + (" or a smaller --tile" if tile and tile > _SMALLEST else "")
+        f"{stack.dtype.itemsize} bytes needs {least}MB. Give at least --memory {least}MB"
+        + (" or a smaller --tile" if tile and tile > _SMALLEST else "")
     )
 
 
@@ -201,20 +188,28 @@ def cut_strips(tile: Region, count: int, grid_step: int) -> list[Region]:
     ]
 
 
-def _need(method: Method, edge: int, strips: int, stack: Stack) -> float:
-    """Bytes of a tile's states; strips of an aligned method (a pyramid) overlap by the halo."""
+def _tile_bytes(
+    method: Method, edge: int, strips: int, block: int, stack: Stack, aligning: bool
+) -> float:
+    """Bytes that a tile takes from its first plane to its shard."""
+    needed = _state_bytes(method, edge, strips, stack)
+    needed += _buffer_bytes(method, edge, block, stack, aligning)
+    alone = edge >= max(stack.shape[3:]) or method.own_threads
+    return needed if alone else _BETWEEN_TILES * needed
+
+
+def _state_bytes(method: Method, edge: int, strips: int, stack: Stack) -> float:
+    """Bytes of a tile's states; strips on a grid (of a pyramid) overlap by the halo."""
     _, channels, _, height, width = stack.shape
-    h, w = min(edge, height), min(edge, width)
+    rows, columns = min(edge, height), min(edge, width) + 2 * method.halo
     if method.own_threads:  # one strip; what it is shown ends where the image does
-        h, w = (min(edge + 2 * method.halo, n + method.grid_step) for n in (height, width))
-        return h * w * method.state_bytes(channels, stack.dtype.itemsize)
-    overlap = strips * 2 * method.halo if method.grid_step > 1 else 0
-    return (
-        (h + overlap) * (w + 2 * method.halo) * method.state_bytes(channels, stack.dtype.itemsize)
-    )
+        rows, columns = (min(edge + 2 * method.halo, n + method.grid_step) for n in (height, width))
+    elif method.grid_step > 1:
+        rows += strips * 2 * method.halo
+    return rows * columns * method.state_bytes(channels, stack.dtype.itemsize)
 
 
-def _buffers(method: Method, edge: int, block: int, stack: Stack, aligning: bool) -> int:
+def _buffer_bytes(method: Method, edge: int, block: int, stack: Stack, aligning: bool) -> int:
     """Bytes of the two buffers that blocks are read into: one is folded while one is read."""
     _, channels, planes, height, width = stack.shape
     h, w = min(edge + 2 * method.halo, height), min(edge + 2 * method.halo, width)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -264,3 +267,37 @@ def test_warnings_of_a_source_are_passed_on_once(tmp_path: Path) -> None:
     fuse_to(tmp_path / "in.zarr", tmp_path / "out.ome.zarr", progress)
     assert len(progress.lines) == 1
     assert "without OME metadata" in progress.lines[0]
+
+
+RUN = """
+import sys, zfuse
+zfuse.run(zfuse.RunConfig(input=sys.argv[1], output=sys.argv[2], method="select", workers=1))
+"""
+
+
+@pytest.mark.slow
+def test_runs_at_once_that_all_compile_are_clean(tmp_path: Path) -> None:
+    """Processes fill numba's cache side by side, and what they left in it works (numba 4807)."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for dtype in ("uint8", "uint16", "float32"):
+        write_image(tmp_path / f"{dtype}.zarr", (TCZYX[:1] % 200).astype(dtype))
+
+    def started(dtype: str, turn: str) -> subprocess.Popen[str]:
+        paths = [str(tmp_path / f"{dtype}.zarr"), str(tmp_path / f"{dtype}-{turn}.ome.zarr")]
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN, *paths],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    first = {dtype: started(dtype, "first") for dtype in ("uint8", "uint16", "float32")}
+    for process in first.values():
+        assert (process.communicate()[1], process.returncode) == ("", 0)
+    for dtype in first:
+        again = started(dtype, "again")
+        assert (again.communicate()[1], again.returncode) == ("", 0)
+        one, other = (tmp_path / f"{dtype}-{turn}.ome.zarr" for turn in ("first", "again"))
+        assert_same(read_zarr(one), read_zarr(other))
+    outputs = {f"{dtype}-{turn}.ome.zarr" for dtype in first for turn in ("first", "again")}
+    assert set(listing(tmp_path)) == outputs | {f"{dtype}.zarr" for dtype in first} | {"cache"}
