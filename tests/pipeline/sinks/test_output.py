@@ -208,6 +208,25 @@ def test_overwrite_keeps_the_old_one_until_the_new_one_stands(tmp_path: Path, na
     assert (listing(tmp_path), value_of(path)) == (before, 2)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder with an open file in it")
+@pytest.mark.parametrize("name", NAMES)
+def test_staging_removed_by_hand_publishes_nothing(tmp_path: Path, name: str) -> None:
+    stack = make_stack()
+
+    def robbed() -> None:
+        with open_output(tmp_path / name, [stack], tile=TILE, provenance=[{}]) as output:
+            for y in (0, 64):
+                for x in (0, 64):
+                    output.sinks[0].write(0, y, x, tile_of(stack, y, x, 1))
+                shutil.rmtree(staging_folder(tmp_path / name), ignore_errors=True)
+
+    with pytest.raises(ZfuseError, match="removed|No such file") as caught:
+        robbed()
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert listing(tmp_path) == []
+
+
 @pytest.mark.parametrize("fails_at", range(1, 7))
 @pytest.mark.parametrize("name", ["out.ome.zarr", "out.tif"])
 def test_a_swap_that_fails_is_rolled_back(
