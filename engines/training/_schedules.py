@@ -10,7 +10,7 @@ of this and more. Optimisers are torch's.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -83,32 +83,29 @@ class Cosine(_Value):
 Schedule = Annotated[Constant | Exponential | Halving | Cosine, Field(discriminator="kind")]
 
 
-class Adam(_Value):
-    """Adam (Kingma & Ba 2015); weight decay is added to the gradient."""
-
-    kind: Literal["adam"] = "adam"
+class _Adaptive(_Value):
+    optimiser: ClassVar[type[torch.optim.Adam | torch.optim.AdamW]]
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
 
     def build(self, parameters: Iterable[torch.Tensor], rate: float) -> torch.optim.Optimizer:
         """Return the optimiser of these parameters."""
-        return torch.optim.Adam(
-            parameters, lr=rate, betas=self.betas, weight_decay=self.weight_decay
-        )
+        return self.optimiser(parameters, lr=rate, betas=self.betas, weight_decay=self.weight_decay)
 
 
-class AdamW(_Value):
+class Adam(_Adaptive):
+    """Adam (Kingma & Ba 2015); weight decay is added to the gradient."""
+
+    optimiser = torch.optim.Adam
+    kind: Literal["adam"] = "adam"
+
+
+class AdamW(_Adaptive):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
+    optimiser = torch.optim.AdamW
     kind: Literal["adamw"] = "adamw"
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-
-    def build(self, parameters: Iterable[torch.Tensor], rate: float) -> torch.optim.Optimizer:
-        """Return the optimiser of these parameters."""
-        return torch.optim.AdamW(
-            parameters, lr=rate, betas=self.betas, weight_decay=self.weight_decay
-        )
 
 
 Optimiser = Annotated[Adam | AdamW, Field(discriminator="kind")]
