@@ -215,7 +215,7 @@ def _draw(path: Path, phantom: Phantom, opened: FusedImage, best: int, method: s
         title=f"zfuse demo · {count} planes of {columns} x {rows} · method {method}",
     )
     with replacing(path) as new:
-        figure.savefig(new, dpi="figure")
+        figure.savefig(new, dpi="figure", pil_kwargs={"compress_level": 1})  # more gains 5 %
 
 
 def _score(
