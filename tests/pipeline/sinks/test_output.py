@@ -220,7 +220,7 @@ def test_staging_removed_by_hand_publishes_nothing(tmp_path: Path, name: str) ->
                     output.sinks[0].write(0, y, x, tile_of(stack, y, x, 1))
                 shutil.rmtree(staging_folder(tmp_path / name), ignore_errors=True)
 
-    with pytest.raises(ZfuseError, match="removed|No such file") as caught:
+    with pytest.raises(ZfuseError, match=r"removed|No such file") as caught:
         robbed()
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
