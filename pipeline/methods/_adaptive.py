@@ -245,7 +245,7 @@ class _PicturePass:
         last = self._calibration.planes - 1
         above = np.maximum(self._found.significance[core] - np.float32(_NOISE_PEAK), 0)
         confidence = np.asarray(above / (above + np.float32(SURE)), np.float32)
-        unknown = self._floats.unknown()
+        unknown = self._floats.never_valid()
         if unknown is not None:
             confidence[unknown] = 0
         if last == 0:

@@ -71,13 +71,13 @@ class PdmNet(NetworkMethod):
     batch: Batch = 1
 
     @property
-    def number(self) -> str:
+    def graph_suffix(self) -> str:
         """End of the names of the graphs that take one plane a call, which are faster."""
         return "-one" if self.batch == 1 else ""
 
     @property
     def halo(self) -> int:
-        """What the network sees, and round that what a hole is filled from."""
+        """What the network sees, and round that what invalid pixels are filled from."""
         return self._aligned(self._card.halo + FILL_REACH)
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
@@ -113,7 +113,7 @@ class PdmNet(NetworkMethod):
             {"channels": channels, "height": height, "width": width},
             {"noise": calibration.noise, "plane_noise": calibration.plane_noise},
         )
-        graph = self.open("pdmnet-survey" + self.number)
+        graph = self.open("pdmnet-survey" + self.graph_suffix)
         return _SurveyPass(graph, self.batch, floats, calibration, carried)
 
     def next_pass(self, state: _SurveyPass | _OnePlane) -> _MergePass | _OnePlane:
@@ -186,7 +186,7 @@ class _SurveyPass(_Pass):
         share = method.open("pdmnet-share")
         self._carried.run(share)
         self._carried.drop(share.inputs)
-        graph = method.open("pdmnet-merge" + method.number)
+        graph = method.open("pdmnet-merge" + method.graph_suffix)
         reconstruct = method.open("pdmnet-reconstruct")
         return _MergePass(reconstruct, graph, self._batch, self._floats, self._c, self._carried)
 
@@ -215,7 +215,7 @@ class _MergePass(_Pass):
         unsure = np.float32(sqrt((self._c.planes**2 - 1) / 12))
         confidence = np.clip(1 - made["spread"][core] / unsure, 0, 1)
         confidence[confidence < _NO_CONFIDENCE] = 0
-        unknown = self._floats.unknown()
+        unknown = self._floats.never_valid()
         if unknown is not None:
             confidence[unknown] = 0
         image = self._floats.to_dtype(self._c.limits.restore(np.stack(images)))

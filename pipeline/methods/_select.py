@@ -42,20 +42,13 @@ class Select(Method):
     name: Literal["select"] = "select"
     measure: Measure = Field("sml", description="how sharpness is measured")
     window: int = Field(
-        9,
-        ge=1,
-        le=45,
-        description="side in pixels, odd, of where sharpness is measured",
+        9, ge=1, le=45, description="side in pixels, odd, of where sharpness is measured"
     )
-
     contrast: Literal["most", "least"] = Field(
         "most", description="what is in focus; least: transparent things, which vanish in focus"
     )
     smooth: int = Field(
-        0,
-        ge=0,
-        le=4,
-        description="against noise: passes of smoothing, to decide on",
+        0, ge=0, le=4, description="how often planes are smoothed to decide on; helps in noise"
     )
 
     @field_validator("window")

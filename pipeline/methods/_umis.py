@@ -9,15 +9,12 @@ knows the map; the network runs in the first.
 Its channel attention pools over the image, so that tiles would disagree. Here it is measured once a
 stack, on a sample of its planes, and every tile uses that: see `Umis.calibrate`.
 
-The published window has 31 px. One of 9 to 13 follows outlines better, and is better wherever there
-is a truth: 0.9 dB on MFI-WHU 71 to 80, 0.8 dB on noisy simulated stacks, whose depth is 0.13 planes
-truer; Q^AB/F on Lytro 1 to 12 .7436 instead of .7419.
+The published window has 31 px. One of 9 to 13 follows outlines better: + 0.9 dB on MFI-WHU 71 to
+80, + 0.8 dB on noisy simulated stacks, whose depth is 0.13 planes truer.
 
 Published is a copy, bit for bit (``feather: 0``); it leaves outlines where the plane changes. Here
-the borders between planes are softened by a Gaussian of 2 px, each weighted mean being of few
-planes: SSIM deficit on noisy simulated stacks - 18 %, + 0.6 dB, on other optics + 0.3 to 0.5 dB, on
-the rendered relief + 2.3 dB, MFI-WHU .9952 to .9958, Lytro .7436 to .7443. With 5 px outlines in
-focus begin to blur.
+the borders between planes are softened by a Gaussian of 2 px: + 0.6 dB on noisy simulated stacks,
++ 0.3 to 0.5 dB on other optics. With 5 px outlines in focus begin to blur.
 
 The published vote is that of a square with 1/20 of the image's shorter side, for pairs. With n
 planes in the place of two, the region that is sharp in one plane is so much smaller, and a vote
@@ -88,17 +85,13 @@ class Umis(NetworkMethod):
     name: Literal["umis"] = "umis"
     batch: Batch = 1
     window: int = Field(
-        11,
-        ge=1,
-        le=45,
-        description="side in pixels, odd, of where sharpness is measured",
+        11, ge=1, le=45, description="side in pixels, odd, of where sharpness is measured"
     )
     majority: Literal["auto"] | int = Field(
         "auto",
         description="side in pixels, odd, of where pixels vote on the plane; 1: no vote; "
         "auto: by the size of the stack",
     )
-
     feather: float = Field(
         2.0,
         ge=0,

@@ -110,7 +110,7 @@ class FloatPlanes:
             _fill_invalid(plane, finite, np.float32(value))
         return planes, np.asarray(~finite, np.float32)
 
-    def unknown(self) -> NDArray[np.bool_] | None:
+    def never_valid(self) -> NDArray[np.bool_] | None:
         """Return where in the core no plane was finite; None for dtypes that are always finite."""
         return ~self._seen[self.core] if self._dtype.kind == "f" else None
 

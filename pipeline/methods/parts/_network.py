@@ -62,7 +62,7 @@ class NetworkMethod(Method):
 
     @property
     def grid_step(self) -> int:
-        """What the network's pooling halves again and again, and holes are filled in."""
+        """What the network's pooling halves again and again, and invalid pixels are filled in."""
         return max(int(self._card.multiple), FILL_ALIGN)
 
     @property

@@ -71,7 +71,7 @@ class Patchwork:
         )
         weight, values = soft[self._inside], pixels.astype(np.float32)
         known = np.isfinite(values).all(0)
-        if not known.all():  # a hole has no weight
+        if not known.all():  # what is invalid has no weight
             weight, values = weight * known, np.where(known, values, 0)
         self._sum += weight * values
         self._weight += weight
