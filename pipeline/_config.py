@@ -75,4 +75,4 @@ class RunConfig(Settings):
     )
     workers: int | None = Field(None, ge=1, description="threads; default: all cores")
     overwrite: bool = Field(False, description="replace an output that exists")
-    allow_missing: bool = Field(False, description="read missing chunks as the fill value")
+    allow_missing: bool = Field(False, description="read what is missing as the fill value")

@@ -75,7 +75,11 @@ def fuse(
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Read missing chunks as their fill value.")
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Read missing chunks as their fill value, go on without missing images.",
+        ),
     ] = False,
 ) -> None:
     """Fuse a focal stack into one image with depth and confidence maps."""

@@ -189,8 +189,8 @@ def _file(place: Path, time: int) -> _Read:
 
 
 def _tiff(place: Path, time: int) -> _Read:
-    from zfuse.pipeline.sources._tiff import open_tiff
     from zfuse.pipeline.sources._tiff_meta import tiff_meta
+    from zfuse.pipeline.sources._tiff_open import open_tiff
 
     if not place.is_file():
         open_stack(place)  # says what is missing

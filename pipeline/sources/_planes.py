@@ -91,9 +91,10 @@ def _ome_set(
 ) -> list[Callable[[], Stack]] | None:
     """Open OME-TIFF files that describe each other as one, None when they are single planes."""
     from zfuse.pipeline.sources import _tiff
+    from zfuse.pipeline.sources._tiff_open import open_tiff
 
     first = str(folder / names[0])
-    with _tiff.open_tiff(first, allow_missing=allow_missing).tif as tif:
+    with open_tiff(first, allow_missing=allow_missing).tif as tif:
         planes = max(len(series) for series in tif.series)
         described = {
             Path(page.parent.filehandle.path).name
