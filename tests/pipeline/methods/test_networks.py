@@ -139,7 +139,8 @@ def test_the_order_of_arrival_does_not_change_a_bit(name: str) -> None:
     fold = zfuse.Fold(planes, name)
     for z in (3, 0, 4, 1, 2):
         fold.add(planes[z], z)
-    assert_same(fold.finish(), folded(name, planes, [5]))
+    whole = folded(name, planes, [5])
+    assert_same(fold.finish(), replace(whole, image=whole.image[0]))
 
 
 # Any stack ------------------------------------------------------------------------------------
@@ -647,7 +648,7 @@ def test_missing_weights_are_one_line(
             done = run_cli("fuse", str(tmp_path / "in.zarr"), str(output), "--method", name)
         assert done.exit_code == 1
         line = done.stderr.splitlines()[-1]
-        assert line.startswith(f"error: method {name!r}: ")
+        assert line.startswith("error: ")
         assert f"{graph}.onnx" in line
         assert not output.exists()
 
