@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from itertools import pairwise
 from typing import Any
 
@@ -108,11 +107,3 @@ def test_a_fold_is_for_one_stack() -> None:
     fold.finish()
     with pytest.raises(zfuse.ZfuseError, match="finished; begin another"):
         fold.add(PLANE, 1)
-
-
-@pytest.mark.parametrize("face", ["Fold", "fuse"])
-def test_the_examples_run(face: str) -> None:
-    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
-    found = finder.find(getattr(zfuse, face), face, globs={})
-    assert sum(runner.run(example).attempted for example in found) > 2
-    assert runner.failures == 0
