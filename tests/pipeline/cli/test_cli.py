@@ -256,7 +256,7 @@ def test_control_characters_of_names_are_spelt_out(folder: Path) -> None:
         ("fuse in.tif out.tif --series 1", "no series 1"),
         ("fuse in.tif out.tif --tile 100", "multiple of 64"),
         ("fuse in.tif out.tif --tile -64", "tile = -64: must be more than 0"),
-        ("fuse in.tif out.tif --memory 1MB", "--memory 1MB is too little"),
+        ("fuse in.tif out.tif --memory 1MB", "memory of 1MB is too little"),
         ("fuse in.tif out.tif --memory lots", "is no size; write it like 640MB or 2GB"),
         ("fuse in.tif out.tif --workers 0", "workers = 0: must be 1 or more"),
         ("fuse in.tif out.tif --z-step -0.5", "z_step = -0.5: must be more than 0"),
