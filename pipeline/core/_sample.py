@@ -20,6 +20,7 @@ __all__ = ["Sample"]
 _PLANES = 5
 _EDGE = 64
 _COLUMN_EDGE = 96
+_FIELD, _FIELD_EDGE = 4, 256
 
 
 class Sample:
@@ -58,6 +59,24 @@ class Sample:
                 )
             )
         return patches
+
+    @cached_property
+    def field(self) -> list[NDArray[Any]]:
+        """Patches (1, C, ≤256, ≤256) of the middle plane, 16 all over it: for blank `patches`."""
+        _, _, planes, height, width = self.stack.shape
+        ys, xs = (
+            {round(start) for start in np.linspace(0, max(size - _FIELD_EDGE, 0), _FIELD)}
+            for size in (height, width)
+        )
+        z = slice(planes // 2, planes // 2 + 1)
+        return [
+            self.stack.reader.read(
+                self.t, z,
+                slice(y, min(y + _FIELD_EDGE, height)), slice(x, min(x + _FIELD_EDGE, width)),
+            )
+            for y in sorted(ys)
+            for x in sorted(xs)
+        ]  # fmt: skip
 
     @cached_property
     def columns(self) -> list[NDArray[Any]]:

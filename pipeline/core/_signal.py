@@ -81,7 +81,7 @@ def _channel_weights(sample: Sample) -> NDArray[np.float64]:
 
 
 def _noise(patches: list[NDArray[Any]]) -> float:
-    """Return the standard deviation of the noise: median |2c - l - r| of patches, in counts."""
+    """Return the standard deviation of the noise: median |2c - l - r| of patches."""
     steps = [np.abs(np.diff(p.astype(np.float64), 2, axis=-1)).ravel() for p in patches]
     step = np.concatenate(steps)
     step = step[np.isfinite(step)]
@@ -102,13 +102,11 @@ def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float,
     Pixels that are counts, on whatever scale, become whole numbers of steps if there are enough
     steps for that: then the decision is that of the counts, bit for bit.
     """
-    used = weights != 0
-    totals = [
-        np.moveaxis(patch, 1, -1).astype(np.float64)[..., used] @ weights[used]
-        for patch in sample.patches
-    ]
-    total = np.concatenate([t.ravel() for t in totals])
-    total = total[np.isfinite(total)]
+    totals = _totals(sample.patches, weights)
+    total = _finite(totals)
+    if total.size == 0 or total.min() == total.max():  # blank: the specimen lies elsewhere
+        totals = _totals(sample.field, weights)
+        total = _finite(totals)
     if total.size == 0:
         return 0.0, _STEPS
     low, high = float(total.min()), float(total.max())
@@ -123,10 +121,22 @@ def _sampled_range(sample: Sample, weights: NDArray[np.float64]) -> tuple[float,
     scale = 2.0 ** np.ceil(np.log2(scale * unit)) / unit
     if scale * (1 + 2 * _HEADROOM) * (high - low) > _STEPS:
         scale /= 2
-    if high - low < _CAMERA * unit:  # a step a count: whatever the camera can hold is within reach
-        scale = max(scale, 1 / unit)
+    if high - low < _CAMERA * unit:  # two steps a count: all that a camera can hold is within reach
+        scale = max(scale, 2 / unit)
     spare = (_STEPS + 1) / scale - (high - low)
     below = np.floor(0.5 * spare / unit + 0.25)  # never nearly whole
     if scale * unit < 1:  # several counts a step: none lies half-way, where rounding errors decide
         below += 0.25
     return low - below * unit, float(scale)
+
+
+def _totals(patches: list[NDArray[Any]], weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    used = weights != 0
+    return [
+        np.moveaxis(patch, 1, -1).astype(np.float64)[..., used] @ weights[used] for patch in patches
+    ]
+
+
+def _finite(totals: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    total = np.concatenate([t.ravel() for t in totals])
+    return np.asarray(total[np.isfinite(total)])

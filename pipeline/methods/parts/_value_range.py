@@ -90,8 +90,13 @@ class DecisionRange:
 
 
 def _patches(sample: Sample) -> list[NDArray[Any]]:
-    """Return patches (n, C, h, w) of nine places; of columns, which are long, each fourth pixel."""
-    return [*sample.patches, *(column[..., ::2, ::2] for column in sample.columns)]
+    """Return patches (n, C, h, w) of nine places; of columns, which are long, each fourth pixel.
+
+    Where all that is blank, of the whole field.
+    """
+    patches = [*sample.patches, *(column[..., ::2, ::2] for column in sample.columns)]
+    blank = len({float(edge) for p in patches for edge in (p.min(), p.max())}) == 1
+    return sample.field if blank else patches
 
 
 def _whole(dtype: np.dtype[Any]) -> tuple[float, float] | None:

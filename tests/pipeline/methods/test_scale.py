@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from scipy.ndimage import gaussian_filter
 from support.method_names import NETWORKS
 
 import zfuse
@@ -154,6 +155,19 @@ def test_floats_are_as_true_as_the_counts_they_came_from(name: str) -> None:
         errors(counts, counts.image), rel=1e-3
     )
     assert floats.confidence.mean() == pytest.approx(counts.confidence.mean(), rel=1e-3)
+
+
+@classical
+@pytest.mark.parametrize("factor", [2.0**-30, 1.0, 2.0**30])
+def test_a_specimen_beside_all_patches_is_found_on_any_scale(name: str, factor: float) -> None:
+    sharp = np.zeros((400, 400))
+    sharp[150:166, 10:40] = np.random.default_rng(0).random((16, 30))
+    planes = np.stack([gaussian_filter(sharp, 0.6 + abs(z - 2)) for z in range(5)])
+    planes[planes < 1e-3] = 0  # what the sample sees is the same everywhere
+    fused = zfuse.fuse((planes * factor).astype(np.float32), name)
+    inside = (slice(152, 164), slice(14, 36))
+    assert np.abs(fused.depth[inside] - 2).mean() < 0.1
+    assert fused.confidence[inside].min() > 0.3
 
 
 @pytest.mark.slow
