@@ -566,7 +566,7 @@ def test_tiles_are_as_large_as_the_memory_allows(name: str, memory: int) -> None
 
 
 def test_too_little_memory_is_one_line() -> None:
-    with pytest.raises(ZfuseError, match=r"--memory 300MB is too little: .* Give at least") as e:
+    with pytest.raises(ZfuseError, match=r"memory of 300MB is too little: .* Give at least") as e:
         zfuse.fuse(np.zeros((2, 4000, 4000), "u1"), "umis", memory=3 * 10**8)
     assert "\n" not in str(e.value)
 
