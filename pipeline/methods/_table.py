@@ -89,6 +89,7 @@ METHODS: dict[str, MethodEntry] = {
         "_umis",
         "Umis",
         "neural network finds the sharpest plane, whose pixels are taken",
+        "the same to about one of 255 grey levels; another plane may win where all is noise",
     ),
     "wavelet": MethodEntry(
         _HERE + "_wavelet", "Wavelet", "keeps the strongest detail of every size; may leave ripples"
