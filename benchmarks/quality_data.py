@@ -157,11 +157,11 @@ def lytro(data: Path) -> Iterator[Case]:
         yield Case(name, np.stack([_picture(folder / f"img{k}" / f"{name}.jpg") for k in (1, 2)]))
 
 
-def relief(data: Path) -> Iterator[Case]:
-    """Yield synthetic_relief_cou_1 and _3."""
+def relief(data: Path, numbers: tuple[int, ...] = (1, 3)) -> Iterator[Case]:
+    """Yield some of synthetic_relief_cou_1 to _4; the tables of the page show 1 and 3."""
     import tifffile
 
-    for number in (1, 3):
+    for number in numbers:
         folder = data / "stacks" / f"synthetic_relief_cou_{number}"
         planes = np.stack([_picture(file) for file in sorted(folder.glob("z*.jpg"))])
         depth = tifffile.imread(folder / "gt" / "depth_plane_index_crop20.tif")
@@ -172,7 +172,7 @@ def relief(data: Path) -> Iterator[Case]:
 
 def real(data: Path) -> Iterator[Case]:
     """Yield the real stacks; of several channels the first, RGB as it is."""
-    for name, stack in _real_stacks(data):
+    for name, stack in real_stacks(data):
         yield Case(name, _planes(stack))
 
 
@@ -184,7 +184,7 @@ def orders(data: Path) -> Iterator[Case]:
 
 def middles(data: Path, only: str = "") -> Iterator[Case]:
     """Yield the middle of the real stacks: up to 512 px and 12 planes, aligned to each other."""
-    for name, stack in _real_stacks(data):
+    for name, stack in real_stacks(data):
         if only in name:
             yield Case(name, _middle(stack))
 
@@ -210,7 +210,8 @@ def claimed(data: Path, published: Path | None) -> Iterator[Case]:
         yield from (Case(name, pair.planes) for pair in pairs)
 
 
-def _real_stacks(data: Path) -> Iterator[tuple[str, Stack]]:
+def real_stacks(data: Path) -> Iterator[tuple[str, Stack]]:
+    """Yield the real stacks as they lie there; of the cytological pairs the first."""
     for folder in sorted((data / "stacks").iterdir()):
         if folder.is_dir() and not folder.name.startswith("synthetic"):
             inside = folder / "0007" if folder.name == "cytology_pairs_ecnu" else folder
