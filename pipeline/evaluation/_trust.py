@@ -21,7 +21,7 @@ class Reliability(NamedTuple):
 
     Attributes
     ----------
-    count
+    samples
         (bins,) int64, samples in each bin.
     confidence
         (bins,) float64, their mean confidence; NaN in an empty bin.
@@ -29,7 +29,7 @@ class Reliability(NamedTuple):
         (bins,) float64, which part of them was right; NaN in an empty bin.
     """
 
-    count: NDArray[np.int64]
+    samples: NDArray[np.int64]
     confidence: NDArray[np.float64]
     right: NDArray[np.float64]
 
@@ -86,11 +86,11 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, *, bins: int = 10
         0 when confidence is the probability of being right; NaN without samples.
     """
     found = reliability(confidence, right, bins=bins)
-    if not found.count.sum():
+    if not found.samples.sum():
         return float("nan")
-    there = found.count > 0
+    there = found.samples > 0
     gap = np.abs(found.confidence - found.right)[there]
-    return float((found.count[there] * gap).sum() / found.count.sum())
+    return float((found.samples[there] * gap).sum() / found.samples.sum())
 
 
 def ranking(confidence: ArrayLike, right: ArrayLike) -> float:

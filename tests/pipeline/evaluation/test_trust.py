@@ -16,7 +16,7 @@ def _samples(seed: int = 0, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
 
 def test_reliability_by_hand():
     found = reliability([0.05, 0.0, 0.1, 0.95, 1.0, 1.0], [0, 0, 1, 1, 1, 0])
-    assert found.count.tolist() == [2, 1, 0, 0, 0, 0, 0, 0, 0, 3]
+    assert found.samples.tolist() == [2, 1, 0, 0, 0, 0, 0, 0, 0, 3]
     assert found.confidence[[0, 1, 9]] == pytest.approx([0.025, 0.1, 2.95 / 3])
     assert found.right[[0, 1, 9]] == pytest.approx([0, 1, 2 / 3])
     assert np.isnan(found.confidence[2:9]).all()
