@@ -55,6 +55,12 @@ class FoundDepth(NamedTuple):
     """Score of the peak at half size, an energy."""
     fine_is_sure: NDArray[np.bool_]
     """(h, w), where the finest scale stands out clearly enough to be refined."""
+    scale: NDArray[np.uint8]
+    """(h, w), which decided: 0 the finest, then those of half-size planes, from fine to wide."""
+    bend: Plane
+    """(h, w), how sharp that peak is: 2 - (s_{i-1} + s_{i+1}) / s_i of its scores, 0 flat to 2."""
+    spread: Plane
+    """(h, w), in planes: how far the depths of the half-size scales lie apart."""
 
 
 class DepthSearch:
@@ -117,22 +123,32 @@ class DepthSearch:
     def finish(self) -> FoundDepth:
         """Return the depth of the core."""
         strength = self._coarse[_STRENGTH].best.copy()
-        depth, trust = _finished(self._coarse[-1], _COARSE_SPREAD)
-        for peak in reversed(self._coarse[:-1]):
-            here, sure = _finished(peak, _COARSE_SPREAD)
+        depth, trust, bend = _finished(self._coarse[-1], _COARSE_SPREAD)
+        scale = np.full(depth.shape, len(self._coarse), np.uint8)
+        lowest, highest = depth.copy(), depth.copy()
+        for number, peak in reversed(list(enumerate(self._coarse[:-1], start=1))):
+            here, sure, sharp = _finished(peak, _COARSE_SPREAD)
             better = sure > SURE
             np.copyto(depth, here, where=better)
             np.copyto(trust, np.maximum(sure, trust), where=better)
-        depth, trust = (expanded(half, self._region.shape) for half in (depth, trust))
-        here, sure = _finished(self._fine, _FINE_SPREAD)
+            np.copyto(bend, sharp, where=better)
+            scale[better] = number
+            np.minimum(lowest, here, out=lowest)
+            np.maximum(highest, here, out=highest)
+        shape = self._region.shape
+        depth, trust, bend = (expanded(half, shape) for half in (depth, trust, bend))
+        spread, scale = expanded(highest - lowest, shape), _doubled(scale, shape)
+        here, sure, sharp = _finished(self._fine, _FINE_SPREAD)
         fine_is_sure = sure > _SURE_REFINED
         # Among many planes noise makes a fine peak somewhere: far from the coarse one, be strict.
         better = (sure > _SURE_FINE) & ((np.abs(here - depth) < _NEAR) | fine_is_sure)
         np.copyto(depth, here, where=better)
         np.copyto(trust, sure, where=better & (sure > trust))
+        np.copyto(bend, sharp, where=better)
+        scale[better] = 0
         clean = np.empty_like(depth)
         median_3x3(depth, clean)
-        return FoundDepth(clean, trust, strength, fine_is_sure)
+        return FoundDepth(clean, trust, strength, fine_is_sure, scale, bend, spread)
 
 
 def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
@@ -140,11 +156,17 @@ def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
     return y, x
 
 
-def _finished(peak: FocusPeak, spread: float) -> tuple[Plane, Plane]:
-    """Return depth and significance of a peak, whose window sums spread so much per side.
+def _doubled(half: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Repeat half-size pixels."""
+    return np.ascontiguousarray(half.repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]])
+
+
+def _finished(peak: FocusPeak, spread: float) -> tuple[Plane, Plane, Plane]:
+    """Return depth, significance and bend of a peak, whose window sums spread so much per side.
 
     Its confidence is 1 - others/peak, its significance (peak - others) / (deviation of others).
     """
+    bend = peak.bend()
     depth, stands_out = peak.finish()
     ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))
-    return depth, np.asarray(ratio * np.float32(spread * peak.window), np.float32)
+    return depth, np.asarray(ratio * np.float32(spread * peak.window), np.float32), bend
