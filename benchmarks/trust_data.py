@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import Stack
 
-MACRO = ("reflected_metal_gear_he", "reflected_pcb_focusstack", "reflected_pcb_tagarno")
+MACRO = (
+    "amber_insects_shinestacker_a", "beetle_macro_noah", "mineral_zstackr",
+    "reflected_metal_gear_he", "reflected_pcb_focusstack", "reflected_pcb_tagarno",
+)  # fmt: skip
 """Reflected light, planes that are not registered: where patches were seen."""
 
 

@@ -74,5 +74,11 @@ class RunConfig(Settings):
         description="bytes for the whole process; default: 680 MB, two passes 1 GB, networks 2 GB",
     )
     workers: int | None = Field(None, ge=1, description="threads; default: all cores")
+    min_confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="probability below which depth is blank (NaN); default: none is",
+    )
     overwrite: bool = Field(False, description="replace an output that exists")
     allow_missing: bool = Field(False, description="read what is missing as the fill value")

@@ -36,6 +36,7 @@ def fuse(
     tile: int | None = None,
     memory: int | None = None,
     workers: int | None = None,
+    min_confidence: float | None = None,
 ) -> Fused:
     """Fuse one focal stack in memory.
 
@@ -57,6 +58,8 @@ def fuse(
         for others what the whole image takes at once.
     workers
         Threads; default: all cores.
+    min_confidence
+        Probability in 0..1 below which depth becomes NaN; by default all depth is kept.
 
     Returns
     -------
@@ -84,8 +87,9 @@ def fuse(
     if memory is None and not chosen.own_threads:  # a network takes kilobytes a pixel
         memory = _AMPLE
     job = make_job(
-        opened, chosen, channel=channel, memory=memory, workers=workers, tile=tile, align=align
-    )
+        opened, chosen, channel=channel, memory=memory, workers=workers, tile=tile, align=align,
+        min_confidence=min_confidence,
+    )  # fmt: skip
     job = align_job(job, align, Progress())
     _, channels, _, height, width = opened.shape
     image = np.empty((channels, height, width), opened.dtype)

@@ -37,6 +37,8 @@ class Job:
         Index of the channel that decides, or None.
     aligned
         How the planes were found to lie on each other, once `align_job` has looked.
+    min_confidence
+        Below it depth becomes NaN; None keeps it all.
     """
 
     stack: Stack
@@ -44,6 +46,7 @@ class Job:
     plan: TilePlan
     channel: int | None = None
     aligned: Aligned | None = None
+    min_confidence: float | None = None
 
     @property
     def voxels(self) -> int:
@@ -78,6 +81,7 @@ def open_jobs(config: RunConfig) -> list[Job]:
                 workers=config.workers,
                 tile=tile,
                 align=config.align,
+                min_confidence=config.min_confidence,
             )
             for stack in stacks
         ]
@@ -98,15 +102,21 @@ def make_job(
     workers: int | None = None,
     tile: int | None = None,
     align: AlignMode = "none",
+    min_confidence: float | None = None,
 ) -> Job:
     """Plan one stack; `align_job` comes afterwards.
 
     Raises
     ------
     ZfuseError
-        There are more planes than the method can count, the channel does not exist, or the memory
-        is too small.
+        There are more planes than the method can count, the channel does not exist, the memory is
+        too small, or the least confidence is no probability.
     """
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise ZfuseError(
+            f"min_confidence is {min_confidence:g}; confidence is a probability: give 0 to 1, "
+            "for example 0.8"
+        )
     if stack.shape[2] > method.max_planes:
         raise ZfuseError(
             f"{stack.name} has {stack.shape[2]} planes; method {method.name!r} counts up to "
@@ -117,7 +127,7 @@ def make_job(
     plan = plan_tiles(
         stack, method, memory=memory, workers=workers, tile=tile, aligning=align != "none"
     )
-    return Job(stack, method, plan, channel_index(stack, channel))
+    return Job(stack, method, plan, channel_index(stack, channel), min_confidence=min_confidence)
 
 
 def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:

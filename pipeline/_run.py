@@ -127,4 +127,5 @@ def _provenance(job: Job) -> dict[str, Any]:
         "pixels": pixels,
         "depth": "of the method" if job.method.knows_depth else "of a focus measure",
         "alignment": record,
+        "min_confidence": job.min_confidence,
     }

@@ -80,6 +80,8 @@ def _run_job(
             fused = fold_tile(job, calibration, t, tile, pool, cancel=cancel, advance=advance)
             if job.aligned and job.aligned.reader:
                 fused = job.aligned.reader.mark(t, tile, fused)
+            if job.min_confidence is not None:
+                fused = fused.blanked(job.min_confidence)
             write(t, tile.core[0].start, tile.core[1].start, fused)
             del fused
             release_free_memory()

@@ -64,6 +64,10 @@ def fuse(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads (default: all cores).")] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Blank depth (NaN) whose confidence is below P, 0 to 1."),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +102,7 @@ def fuse(
         "tile": tile,
         "memory": memory,
         "workers": workers,
+        "min_confidence": min_confidence,
         "overwrite": overwrite or None,
         "allow_missing": allow_missing or None,
     }

@@ -5,11 +5,12 @@ Must not know: how it was made, where it goes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Fused"]
@@ -33,3 +34,19 @@ class Fused:
     image: NDArray[Any]
     depth: NDArray[np.float32]
     confidence: NDArray[np.float32]
+
+    def blanked(self, min_confidence: float) -> Fused:
+        """Return the same with no depth where its confidence is too low.
+
+        Parameters
+        ----------
+        min_confidence
+            Least confidence in 0..1 with which depth is kept; elsewhere it becomes NaN.
+
+        Returns
+        -------
+        Fused
+            Image and confidence are these very arrays, depth is a new one.
+        """
+        kept = self.confidence >= min_confidence
+        return replace(self, depth=np.where(kept, self.depth, np.float32(np.nan)))

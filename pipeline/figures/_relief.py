@@ -24,6 +24,7 @@ __all__ = ["relief_picture", "render_relief"]
 _LARGEST = 1024  # px: the level of the output's pyramid that is drawn
 _MARGIN = 24
 _DARK = 17  # grey level of the background, as in the demo's picture
+_UNKNOWN = np.array((70, 20, 30), np.float32)  # the sheet's dark red for what is not known
 _SHADE = 0.65  # how dark the steepest slope away from the light gets
 
 
@@ -82,7 +83,7 @@ def render_relief(
     tilt: float = 45.0,
     overwrite: bool = False,
 ) -> Path:
-    """Draw the relief of a fused image to a PNG.
+    """Draw the relief of a fused image to a PNG; where depth is blank it is veiled in dark red.
 
     Parameters
     ----------
@@ -133,7 +134,21 @@ def render_relief(
         pixel = ((high - low) or 1.0) / (0.25 * depth.shape[1])
     height = (depth - np.float32(low)) / np.float32(pixel) * np.float32(exaggerate)
     colours = coloured(opened.image, contrast(opened.image, rgb=opened.rgb), rgb=opened.rgb)
-    picture = relief_picture(colours, height, tilt=tilt)
+    picture = relief_picture(*_veiled(colours, height), tilt=tilt)
     with disk_errors(target), replacing(target) as new:
         imsave(new, picture)
     return target
+
+
+def _veiled(
+    colours: NDArray[np.uint8], height: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Lay what has no height at the height of the nearest pixel that has one, and veil it."""
+    from scipy.ndimage import distance_transform_edt
+
+    blank = ~np.isfinite(height)
+    if not blank.any():
+        return colours, height
+    nearest = distance_transform_edt(blank, return_distances=False, return_indices=True)
+    veiled = np.where(blank[..., None], 0.25 * colours + 0.75 * _UNKNOWN, colours)
+    return veiled.astype(np.uint8), height[tuple(nearest)]

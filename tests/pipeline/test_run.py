@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Progress
 from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.methods._select import Select
+from zfuse.pipeline.sources import open_fused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,6 +261,32 @@ def test_provenance_says_what_was_done(tmp_path: Path, source: Path) -> None:
     record = str(attributes["zfuse"])
     for said in (zfuse.__version__, "'window': 5", "in.zarr", "channel 1", "copied", "5"):
         assert said in record
+
+
+@pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tif", ".png"])
+def test_depth_is_blank_where_confidence_is_too_low(tmp_path: Path, suffix: str) -> None:
+    stack = TCZYX[0, 0]
+    write_image(tmp_path / "in.zarr", stack, "zyx")
+    whole = zfuse.fuse(stack, "select")
+    limit = float(np.median(whole.confidence))
+    with pytest.raises(ZfuseError, match=r"min_confidence is 1\.01; confidence is a probability"):
+        zfuse.fuse(stack, "select", min_confidence=1.01)
+    blanked = zfuse.fuse(stack, "select", min_confidence=limit)
+    kept = whole.confidence >= limit
+    assert 0.4 < kept.mean() < 0.6
+    assert_same(blanked, replace(whole, depth=np.where(kept, whole.depth, np.float32(np.nan))))
+    assert_same(zfuse.fuse(stack, "select", min_confidence=0), whole)
+
+    out = tmp_path / f"out{suffix}"
+    fuse_to(tmp_path / "in.zarr", out, method="select", tile=64, min_confidence=limit)
+    written = open_fused(out)
+    assert written.depth is not None
+    np.testing.assert_array_equal(np.isnan(written.depth), ~kept)
+    np.testing.assert_allclose(written.depth[kept], whole.depth[kept] * 0.5, atol=0.002)
+    np.testing.assert_allclose(written.confidence, whole.confidence, atol=0.001)
+    if suffix == ".ome.zarr":
+        record = zarr.open_group(out, mode="r").attrs["zfuse"]
+        assert record["min_confidence"] == limit
 
 
 def test_warnings_of_a_source_are_passed_on_once(tmp_path: Path) -> None:

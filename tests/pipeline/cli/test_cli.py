@@ -260,6 +260,8 @@ def test_control_characters_of_names_are_spelt_out(folder: Path) -> None:
         ("fuse in.tif out.tif --memory lots", "is no size; write it like 640MB or 2GB"),
         ("fuse in.tif out.tif --workers 0", "workers = 0: must be 1 or more"),
         ("fuse in.tif out.tif --z-step -0.5", "z_step = -0.5: must be more than 0"),
+        ("fuse in.tif out.tif --min-confidence 2", "min_confidence = 2.0: must be 1.0 or less"),
+        ("fuse in.tif out.tif --min-confidence -1", "min_confidence = -1.0: must be 0.0 or more"),
         ("fuse in.tif out.tif --z-step nan", "z_step = nan: must be"),
         ("fuse in.tif out.tif --pixel-size inf", "pixel_size = inf: must be a finite number"),
         ("fuse in.tif out.tif --config nope.yaml", "cannot read config nope.yaml"),

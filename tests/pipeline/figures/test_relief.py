@@ -54,6 +54,25 @@ def test_render_reads_what_fuse_wrote(tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_blank_depth_is_veiled_at_the_height_beside_it(tmp_path):
+    image = np.full((40, 60), 200, np.uint8)
+    image[0, 0] = 0
+    depth = np.full((40, 60), 5, np.float32)
+    depth[:, 30:] = 0
+    depth[10:30, 5:20] = np.nan
+    tifffile.imwrite(tmp_path / "f.tif", image)
+    for name, values in (("f", depth), ("whole", np.nan_to_num(depth, nan=5.0))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+        tifffile.imwrite(tmp_path / f"{name}.depth.tif", values)
+        render_relief(tmp_path / f"{name}.tif", tmp_path / f"{name}.png")
+    blank, whole = (np.asarray(Image.open(tmp_path / f"{n}.png"), int) for n in ("f", "whole"))
+    assert blank.shape == whole.shape  # no hole down to the floor, no wall round one
+    changed = (blank != whole).any(-1)
+    assert 0.6 * 300 < changed.sum() < 300  # foreshortened by the tilt
+    red, green, *_ = blank[changed].T
+    assert (red > green + 20).all()
+
+
 def test_a_tiff_with_its_map_beside_it_is_drawn(tmp_path):
     planes = np.random.default_rng(0).integers(0, 255, (4, 40, 50)).astype("u1")
     tifffile.imwrite(tmp_path / "in.tif", planes, photometric="minisblack")
