@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from zfuse.pipeline._channels import EACH
 from zfuse.pipeline.alignment import AlignMode  # noqa: TC001 (pydantic)
 from zfuse.pipeline.core import Settings
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method
@@ -58,8 +59,10 @@ class RunConfig(Settings):
     method: Annotated[SerializeAsAny[Method], BeforeValidator(make_method)] = Field(
         default=DEFAULT_METHOD, validate_default=True, description="name, or name and settings"
     )
-    channel: int | str | None = Field(
-        None, description="channel that decides for all: name, or index from 0; default: all decide"
+    channel: int | str = Field(
+        EACH,
+        description="who decides on focus: each channel for itself (RGB together), together, or "
+        "one channel for all: its name, or index from 0",
     )
     align: AlignMode = Field(
         "none", description="undo drift: none, translation, or similarity (also scale and angle)"

@@ -1,7 +1,8 @@
 """Folding one tile: its planes in ascending z, its strips in threads, one fused tile out.
 
-Duty: the order of planes and passes, the buffers, and that reading goes on while strips fold. Must
-not know: file formats, sinks, Dask, what a method computes.
+Duty: the order of planes and passes, the buffers, that reading goes on while strips fold, and that
+every group of channels that decides together is folded as if there were no other. Must not know:
+file formats, sinks, Dask, what a method computes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline.core import Fused, wait_all
+from zfuse.pipeline.core import Fused, Region, wait_all, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline._job import Job
-    from zfuse.pipeline.core import Region
     from zfuse.pipeline.methods import Method
 
 __all__ = ["Cancelled", "StripFold", "fold_tile"]
@@ -31,10 +31,10 @@ class Cancelled(Exception):
 
 
 class StripFold:
-    """The fold of one tile, in strips of rows that threads fold side by side.
+    """The fold of one tile, in strips of rows and groups of channels, side by side in threads.
 
-    Each step is given to the pool and returned as futures, one a strip: wait for all of them before
-    the next step, and before a block's memory is used again.
+    Each step is given to the pool and returned as futures, one for each strip and group: wait for
+    all of them before the next step, and before a block's memory is used again.
 
     Parameters
     ----------
@@ -42,70 +42,99 @@ class StripFold:
         The method.
     strips
         From the top; they cover the tile once and are shown the same.
-    channels, dtype
+    groups
+        Channels that decide together; they cover all channels once.
+    dtype
         Of the planes.
     pool
-        Threads that fold.
+        Threads that fold; one, if the method brings its own.
     """
 
     def __init__(
         self,
         method: Method,
         strips: Sequence[Region],
-        channels: int,
+        groups: Sequence[slice],
         dtype: np.dtype[Any],
         pool: Executor,
     ) -> None:
         self._method = method
         self._strips = strips
-        self._channels = channels
+        self._groups = groups
         self._dtype = dtype
         self._pool = pool
-        self._states: list[Any] = [None] * len(strips)
+        self._parts = [(i, g) for i in range(len(strips)) for g in range(len(groups))]
+        self._states: dict[tuple[int, int], Any] = {}
 
-    def _submit(self, step: Callable[[int], None]) -> list[Future[None]]:
-        return [self._pool.submit(step, i) for i in range(len(self._strips))]
+    def _submit(self, step: Callable[[int, int], None]) -> list[Future[None]]:
+        return [self._pool.submit(step, i, g) for i, g in self._parts]
 
-    def start(self, calibration: Any) -> list[Future[None]]:
-        """Allocate the states."""
+    def start(self, calibrations: Sequence[Any]) -> list[Future[None]]:
+        """Allocate the states; one calibration a group."""
 
-        def step(i: int) -> None:
-            strip = self._strips[i]
-            self._states[i] = self._method.start(strip, self._channels, self._dtype, calibration)
+        def step(i: int, g: int) -> None:
+            self._states[i, g] = self._method.start(
+                self._region(i), _length(self._groups[g]), self._dtype, calibrations[g]
+            )
 
         return self._submit(step)
 
     def add(self, block: NDArray[Any], z: int, *, next_pass: bool = False) -> list[Future[None]]:
         """Fold planes (n, C, Y, X); `next_pass`: with these the next pass begins."""
 
-        def step(i: int) -> None:
+        def step(i: int, g: int) -> None:
             if next_pass:
-                self._states[i] = self._method.next_pass(self._states[i])
-            self._method.add(self._states[i], block, z)
+                self._states[i, g] = self._method.next_pass(self._states[i, g])
+            self._method.add(self._states[i, g], self._shown(block, i, g), z)
 
         return self._submit(step)
 
     def finish(self) -> Fused:
-        """Return the tile; each strip's state goes as soon as its result is copied."""
+        """Return the tile, depth and confidence with a channel axis if there are several groups.
+
+        Each state goes as soon as its result is copied.
+        """
         top, columns = self._strips[0].core[0].start, self._strips[0].shape[1]
         shape = (self._strips[-1].core[0].stop - top, columns)
-        image = np.empty((self._channels, *shape), self._dtype)
-        depth, confidence = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        image = np.empty((self._groups[-1].stop, *shape), self._dtype)
+        maps = (len(self._groups), *shape)
+        depth, confidence = np.empty(maps, np.float32), np.empty(maps, np.float32)
 
-        def step(i: int) -> None:
-            part = self._method.finish(self._states[i])
-            self._states[i] = None
+        def step(i: int, g: int) -> None:
+            part = self._method.finish(self._states.pop((i, g)))
             rows = self._strips[i].core[0]
             at = slice(rows.start - top, rows.stop - top)
-            image[:, at], depth[at], confidence[at] = part.image, part.depth, part.confidence
+            image[self._groups[g], at] = part.image
+            depth[g, at], confidence[g, at] = part.depth, part.confidence
 
         wait_all(self._submit(step))
+        if len(self._groups) == 1:
+            depth, confidence = depth[0], confidence[0]
         return Fused(image, depth, confidence)
+
+    def _region(self, i: int) -> Region:
+        """Return a strip; of several groups it is shown only its own halo, which is copied."""
+        strip = self._strips[i]
+        if len(self._groups) == 1:
+            return strip
+        needed = Region.grown(strip.core, self._method.halo, strip.image)
+        return Region(strip.image, strip.core, needed)
+
+    def _shown(self, block: NDArray[Any], i: int, g: int) -> NDArray[Any]:
+        """Return what a strip is shown of a block, C-contiguous."""
+        if len(self._groups) == 1:
+            return block
+        cut = within(self._region(i).shown, self._strips[i].shown)
+        return np.ascontiguousarray(block[:, self._groups[g], *cut])
+
+
+def _length(group: slice) -> int:
+    return int(group.stop - group.start)
 
 
 def fold_tile(
     job: Job,
-    calibration: Any,
+    calibrations: Sequence[Any],
     t: int,
     tile: Region,
     pool: Executor,
@@ -119,8 +148,8 @@ def fold_tile(
     ----------
     job
         Stack, method and plan.
-    calibration
-        Of the method, for this time point.
+    calibrations
+        Of the method, for this time point, one a decision.
     t, tile
         Time point and tile; what is shown of it includes the halo.
     pool
@@ -133,11 +162,12 @@ def fold_tile(
     Returns
     -------
     Fused
-        Image (C, h, w), depth and confidence (h, w) of the tile's core.
+        Image (C, h, w), depth and confidence (h, w), or (C, h, w) where each channel decides, of
+        the tile's core.
     """
     reader = job.stack.reader
-    fold = StripFold(job.method, job.plan.cut(tile), reader.shape[1], reader.dtype, pool)
-    _fold_planes(fold, fold.start(calibration), job, t, tile, cancel, advance)
+    fold = StripFold(job.method, job.plan.cut(tile), job.decisions.groups, reader.dtype, pool)
+    _fold_planes(fold, fold.start(calibrations), job, t, tile, cancel, advance)
     return fold.finish()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline._channels import EACH
 from zfuse.pipeline._job import align_job, make_job
 from zfuse.pipeline._tiles import run_jobs
 from zfuse.pipeline.core import Fused, Progress, Stack
@@ -31,7 +32,7 @@ def fuse(
     stack: ArrayLike | Stack,
     method: str | dict[str, Any] | Method = DEFAULT_METHOD,
     *,
-    channel: int | str | None = None,
+    channel: int | str = EACH,
     align: AlignMode = "none",
     tile: int | None = None,
     memory: int | None = None,
@@ -47,7 +48,8 @@ def fuse(
     method
         Name of a method, or its name and settings, e.g. ``{"name": "select", "window": 13}``.
     channel
-        Channel that decides for all of them: its index or name. By default all decide together.
+        Who decides on focus: ``"each"`` channel for itself (the colours of RGB together),
+        ``"together"``, or one channel for all of them: its index or name.
     align
         Undo drift of the planes: ``"none"``, ``"translation"``, or ``"similarity"``: also scale
         and angle.
@@ -64,8 +66,9 @@ def fuse(
     Returns
     -------
     Fused
-        ``image`` (Y, X) or (C, Y, X) of the input's dtype, ``depth`` (Y, X) float32 in planes,
-        ``confidence`` (Y, X) float32 in 0..1.
+        ``image`` (Y, X) or (C, Y, X) of the input's dtype, ``depth`` float32 in planes,
+        ``confidence`` float32 in 0..1; both (C, Y, X) where each of several channels decides for
+        itself, else (Y, X).
 
     Raises
     ------
@@ -93,12 +96,13 @@ def fuse(
     job = align_job(job, align, Progress())
     _, channels, _, height, width = opened.shape
     image = np.empty((channels, height, width), opened.dtype)
-    depth, confidence = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    maps = (channels, height, width) if job.decisions.each else (height, width)
+    depth, confidence = np.empty(maps, np.float32), np.empty(maps, np.float32)
 
     def keep(t: int, y: int, x: int, fused: Fused) -> None:
-        rows, columns = fused.depth.shape
-        at = (slice(y, y + rows), slice(x, x + columns))
-        image[:, *at], depth[at], confidence[at] = fused.image, fused.depth, fused.confidence
+        rows, columns = fused.image.shape[1:]
+        at = (..., slice(y, y + rows), slice(x, x + columns))
+        image[at], depth[at], confidence[at] = fused.image, fused.depth, fused.confidence
 
     run_jobs([job], [keep], Progress())
     return Fused(image if "c" in opened.axes else image[0], depth, confidence)

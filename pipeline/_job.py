@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline._channels import EACH, Decisions
 from zfuse.pipeline._plan import TilePlan, plan_tiles
-from zfuse.pipeline.core import cores, nearest
+from zfuse.pipeline.core import cores
 
 if TYPE_CHECKING:
     from zfuse.pipeline._config import RunConfig
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core import Progress, Stack
     from zfuse.pipeline.methods import Method
 
-__all__ = ["Job", "align_job", "channel_index", "make_job", "open_jobs"]
+__all__ = ["Job", "align_job", "make_job", "open_jobs"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Job:
     ----------
     stack, method, plan
         What, how, and in which pieces.
-    channel
-        Index of the channel that decides, or None.
+    decisions
+        Which channels decide together.
     aligned
         How the planes were found to lie on each other, once `align_job` has looked.
     min_confidence
@@ -44,7 +45,7 @@ class Job:
     stack: Stack
     method: Method
     plan: TilePlan
-    channel: int | None = None
+    decisions: Decisions
     aligned: Aligned | None = None
     min_confidence: float | None = None
 
@@ -97,7 +98,7 @@ def make_job(
     stack: Stack,
     method: Method,
     *,
-    channel: int | str | None = None,
+    channel: int | str = EACH,
     memory: int | None = None,
     workers: int | None = None,
     tile: int | None = None,
@@ -124,10 +125,17 @@ def make_job(
         )
     workers = workers or cores()
     method = method.with_workers(workers)
+    decisions = Decisions.of(stack, channel)
     plan = plan_tiles(
-        stack, method, memory=memory, workers=workers, tile=tile, aligning=align != "none"
+        stack,
+        method,
+        memory=memory,
+        workers=workers,
+        tile=tile,
+        aligning=align != "none",
+        decisions=len(decisions.groups),
     )
-    return Job(stack, method, plan, channel_index(stack, channel), min_confidence=min_confidence)
+    return Job(stack, method, plan, decisions, min_confidence=min_confidence)
 
 
 def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
@@ -137,30 +145,8 @@ def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
     from zfuse.pipeline.alignment import align_stack
 
     begun = time.perf_counter()
-    aligned = align_stack(job.stack, align, job.channel, copies=job.method.copies_pixels)
+    aligned = align_stack(job.stack, align, job.decisions.channel, copies=job.method.copies_pixels)
     progress.note(f"{job.stack.name}: {aligned.summary} ({time.perf_counter() - begun:.1f} s)")
     for line in aligned.warnings:
         progress.warn(f"{job.stack.name}: {line}")
     return replace(job, stack=aligned.stack, aligned=aligned)
-
-
-def channel_index(stack: Stack, channel: int | str | None) -> int | None:
-    """Return the index of a channel that is given by name or index.
-
-    Raises
-    ------
-    ZfuseError
-        The stack has no such channel.
-    """
-    if channel is None:
-        return None
-    names = [c.name for c in stack.channels]
-    if isinstance(channel, str) and channel in names:
-        return names.index(channel)
-    index = int(channel) if str(channel).isdecimal() else -1
-    if not 0 <= index < len(names):
-        listed = ", ".join(f"{i}: {name}" for i, name in enumerate(names))
-        near = nearest(str(channel), names)
-        hint = f"; {near}" if near.startswith("did") else ""
-        raise ZfuseError(f"no channel {channel!r} in {stack.name}: it has {listed}{hint}")
-    return index

@@ -107,6 +107,7 @@ def plan_tiles(
     workers: int,
     tile: int | None = None,
     aligning: bool = False,
+    decisions: int = 1,
 ) -> TilePlan:
     """Choose tile, block and strips so that a run stays within its memory.
 
@@ -124,6 +125,8 @@ def plan_tiles(
         Edge of a tile in pixels; by default the largest that fits.
     aligning
         Planes are resampled while they are read.
+    decisions
+        Groups of as many channels each that are folded as if each were alone.
 
     Raises
     ------
@@ -155,7 +158,10 @@ def plan_tiles(
         tiles = times * ceil(height / edge) * ceil(width / edge)
         wanted = min(ceil(lanes / strips), tiles)  # so many at once give every thread work
         for block in blocks:
-            needed = _tile_bytes(method, edge, strips, block, stack, aligning)
+            needed = _tile_bytes(method, edge, strips, block, stack, aligning, decisions)
+            if decisions > 1:  # a copy of what each thread is shown of one group
+                running = min(lanes, strips * decisions)
+                needed += running * _part_bytes(method, edge, strips, block, stack) / decisions
             fit = int((memory - process) // needed)
             if fit >= wanted or (edge == edges[-1] and fit > 0):
                 return TilePlan(
@@ -189,16 +195,22 @@ def cut_strips(tile: Region, count: int, grid_step: int) -> list[Region]:
 
 
 def _tile_bytes(
-    method: Method, edge: int, strips: int, block: int, stack: Stack, aligning: bool
+    method: Method,
+    edge: int,
+    strips: int,
+    block: int,
+    stack: Stack,
+    aligning: bool,
+    decisions: int,
 ) -> float:
     """Bytes that a tile takes from its first plane to its shard."""
-    needed = _state_bytes(method, edge, strips, stack)
+    needed = _state_bytes(method, edge, strips, stack, decisions)
     needed += _buffer_bytes(method, edge, block, stack, aligning)
     alone = edge >= max(stack.shape[3:]) or method.own_threads
     return needed if alone else _BETWEEN_TILES * needed
 
 
-def _state_bytes(method: Method, edge: int, strips: int, stack: Stack) -> float:
+def _state_bytes(method: Method, edge: int, strips: int, stack: Stack, decisions: int) -> float:
     """Bytes of a tile's states; strips on a grid (of a pyramid) overlap by the halo."""
     _, channels, _, height, width = stack.shape
     rows, columns = min(edge, height), min(edge, width) + 2 * method.halo
@@ -206,7 +218,16 @@ def _state_bytes(method: Method, edge: int, strips: int, stack: Stack) -> float:
         rows, columns = (min(edge + 2 * method.halo, n + method.grid_step) for n in (height, width))
     elif method.grid_step > 1:
         rows += strips * 2 * method.halo
-    return rows * columns * method.state_bytes(channels, stack.dtype.itemsize)
+    group = method.state_bytes(channels // decisions, stack.dtype.itemsize)
+    return rows * columns * decisions * group
+
+
+def _part_bytes(method: Method, edge: int, strips: int, block: int, stack: Stack) -> float:
+    """Bytes of what one strip is shown of a block."""
+    _, channels, _, height, width = stack.shape
+    rows = min(edge / strips + 2 * method.halo, height)
+    columns = min(edge + 2 * method.halo, width)
+    return block * rows * columns * channels * stack.dtype.itemsize
 
 
 def _buffer_bytes(method: Method, edge: int, block: int, stack: Stack, aligning: bool) -> int:

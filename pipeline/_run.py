@@ -85,11 +85,12 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             config.output,
             [job.stack for job in jobs],
             tile=jobs[0].plan.tile,
+            each=[job.decisions.each for job in jobs],
             provenance=[_provenance(job) for job in jobs],
             overwrite=config.overwrite,
         )
         for job in jobs:
-            warm_up(job.method, job.stack)
+            warm_up(job.method, job.stack.only(0) if job.decisions.each else job.stack)
         begun = time.perf_counter()
         with output:
             run_jobs(jobs, [sink.write for sink in output.sinks], progress)
@@ -112,7 +113,6 @@ def _remarks(jobs: list[Job]) -> Iterator[str]:
 
 def _provenance(job: Job) -> dict[str, Any]:
     """Return what an output records about its making."""
-    channels = job.stack.channels
     record = job.aligned.record if job.aligned else {"align": "none"}
     pixels = job.method.pixels
     if pixels == "copied" and record.get("resampled"):
@@ -122,7 +122,7 @@ def _provenance(job: Job) -> dict[str, Any]:
         "method": job.method.model_dump(mode="json"),
         "source": job.stack.source,
         "planes": job.stack.shape[2],
-        "decision_channel": None if job.channel is None else channels[job.channel].name,
+        "decision_channel": job.decisions.described(job.stack),
         "z_step_um": job.stack.z_step,
         "pixels": pixels,
         "depth": "of the method" if job.method.knows_depth else "of a focus measure",

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline._channels import EACH, Decisions
 from zfuse.pipeline._fold import StripFold
-from zfuse.pipeline._job import channel_index
 from zfuse.pipeline._plan import cut_strips, strip_count
-from zfuse.pipeline.core import Region, Sample, Stack, cores, wait_all
+from zfuse.pipeline.core import Region, Stack, cores, wait_all
 from zfuse.pipeline.methods import DEFAULT_METHOD, make_method, warm_up
 from zfuse.pipeline.sources import from_array
 
@@ -76,7 +76,7 @@ class Fold:
         sample: ArrayLike | Stack,
         method: str | dict[str, Any] | Method = DEFAULT_METHOD,
         *,
-        channel: int | str | None = None,
+        channel: int | str = EACH,
         workers: int | None = None,
         limit: int = 64,
         replay: Callable[[], Iterable[NDArray[Any]]] | None = None,
@@ -84,8 +84,9 @@ class Fold:
         stack = sample if isinstance(sample, Stack) else from_array(sample)
         workers = workers or cores()
         self._method = make_method(method).with_workers(workers)
-        warm_up(self._method, stack)
-        calibration = self._method.calibrate(Sample(stack, channel_index(stack, channel)))
+        decisions = Decisions.of(stack, channel)
+        warm_up(self._method, stack.only(0) if decisions.each else stack)
+        calibrations = decisions.calibrate(self._method, stack)
         _, channels, _, height, width = stack.shape
         self._shape = (channels, height, width) if "c" in stack.axes else (height, width)
         self._dtype = stack.dtype
@@ -99,9 +100,11 @@ class Fold:
             strip_count(self._method, height, workers),
             self._method.grid_step,
         )
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="zfuse-fold")
-        self._fold: StripFold | None = StripFold(self._method, strips, channels, stack.dtype, pool)
-        wait_all(self._fold.start(calibration))
+        threads = 1 if self._method.own_threads else workers
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="zfuse-fold")
+        fold = StripFold(self._method, strips, decisions.groups, stack.dtype, pool)
+        self._fold: StripFold | None = fold
+        wait_all(fold.start(calibrations))
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Take one plane, (Y, X) or (C, Y, X) as in the sample, or several with an axis in front.

@@ -13,7 +13,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zfuse.pipeline._fold import Cancelled, fold_tile
-from zfuse.pipeline.core import Sample, release_free_memory
+from zfuse.pipeline.core import release_free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +51,8 @@ def run_jobs(jobs: Sequence[Job], writers: Sequence[Write], progress: Progress) 
             progress.advance(voxels)
 
     for job, write in zip(jobs, writers, strict=True):
-        pool = ThreadPoolExecutor(job.plan.workers, thread_name_prefix="zfuse-fold")
+        threads = 1 if job.method.own_threads else job.plan.workers
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="zfuse-fold")
         tasks = ThreadPoolExecutor(job.plan.in_flight, thread_name_prefix="zfuse-tile")
         try:
             _run_job(job, write, pool, tasks, cancel, advance)
@@ -75,9 +76,9 @@ def _run_job(
 
     failures: list[BaseException] = []
 
-    def one_tile(calibration: Any, t: int, tile: Region) -> None:
+    def one_tile(calibrations: Sequence[Any], t: int, tile: Region) -> None:
         try:
-            fused = fold_tile(job, calibration, t, tile, pool, cancel=cancel, advance=advance)
+            fused = fold_tile(job, calibrations, t, tile, pool, cancel=cancel, advance=advance)
             if job.aligned and job.aligned.reader:
                 fused = job.aligned.reader.mark(t, tile, fused)
             if job.min_confidence is not None:
@@ -101,9 +102,9 @@ def _run_job(
         raise failures[0] from None
 
 
-def _calibrated_tiles(job: Job) -> Iterator[tuple[Any, int, Region]]:
-    """Yield every tile of every time point with the time point's calibration."""
+def _calibrated_tiles(job: Job) -> Iterator[tuple[list[Any], int, Region]]:
+    """Yield every tile of every time point with the time point's calibrations."""
     for t in range(job.stack.shape[0]):
-        calibration = job.method.calibrate(Sample(job.stack, job.channel, t))
+        calibrations = job.decisions.calibrate(job.method, job.stack, t)
         for tile in job.plan.tiles():
-            yield calibration, t, tile
+            yield calibrations, t, tile

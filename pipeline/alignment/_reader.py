@@ -98,10 +98,14 @@ class AlignedReader(BaseReader):
         y, x = tile.core
         if all(self._window(each, y, x)[1] for each in self._transforms[t]):
             return fused
-        invalidate_unreached(
-            self._matrices[t], self.shape[3:], (y.start, x.start), self._reference,
-            fused.depth, fused.confidence,
-        )  # fmt: skip
+        size = fused.image.shape[-2:]  # each channel may have its own depth
+        for depth, confidence in zip(
+            fused.depth.reshape(-1, *size), fused.confidence.reshape(-1, *size), strict=True
+        ):
+            invalidate_unreached(
+                self._matrices[t], self.shape[3:], (y.start, x.start), self._reference,
+                depth, confidence,
+            )  # fmt: skip
         return fused
 
     def _copy(

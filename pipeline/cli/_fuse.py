@@ -36,7 +36,11 @@ def fuse(
     ] = False,
     channel: Annotated[
         str | None,
-        typer.Option(metavar="NAME_OR_INDEX", help="Channel that decides depth for all."),
+        typer.Option(
+            metavar="WHO",
+            help="Who decides depth: each channel for itself (default; RGB together), together, or "
+            "one for all: its name or index.",
+        ),
     ] = None,
     align: Annotated[
         str | None,

@@ -10,6 +10,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from zfuse.errors import ZfuseError
@@ -69,23 +70,29 @@ def _chunks(chunk: tuple[int, int, int]) -> str:
 
 def _expected_time(stack: Stack) -> str:
     """Read and fold the first planes of one corner, and scale up."""
-    from zfuse.pipeline.core import Region, Sample
+    from zfuse.pipeline import make_job
+    from zfuse.pipeline.core import Region
     from zfuse.pipeline.methods import DEFAULT_METHOD, make_method
 
     method = make_method(DEFAULT_METHOD)
-    _, channels, planes, height, width = stack.shape
+    _, _, planes, height, width = stack.shape
     chunk_z, chunk_y, chunk_x = stack.reader.chunk
     y, x = min(height, max(chunk_y, _CORNER)), min(width, max(chunk_x, _CORNER))
     n = min(planes, max(chunk_z, 2))
     region = Region.whole(y, x)
     try:
-        calibration = method.calibrate(Sample(stack))
-        state = method.start(region, channels, stack.dtype, calibration)
+        decisions = make_job(stack, method).decisions
+        calibrations = decisions.calibrate(method, stack)
+        states = [
+            method.start(region, group.stop - group.start, stack.dtype, calibration)
+            for group, calibration in zip(decisions.groups, calibrations, strict=True)
+        ]
         # The first round warms caches and, once on a machine, compiles.
         for _ in range(2):
             begun = time.perf_counter()
             block = stack.reader.read(0, slice(0, n), *region.shown)
-            method.add(state, block, 0)
+            for group, state in zip(decisions.groups, states, strict=True):
+                method.add(state, np.ascontiguousarray(block[:, group]), 0)
             seconds = time.perf_counter() - begun
     except ZfuseError as error:  # a damaged file: what it says of itself is shown all the same
         return f"unknown: {error}"

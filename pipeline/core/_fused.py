@@ -25,10 +25,12 @@ class Fused:
     image
         (C, Y, X), or (Y, X) when the input had no channel axis; the input's dtype.
     depth
-        (Y, X) float32, in planes from 0, finer than one plane.
+        float32, in planes from 0, finer than one plane. (Y, X) where there is one decision: of one
+        channel (also one with a channel axis), of RGB, of channels together, or of one channel for
+        all. (C, Y, X) where each of several channels decides for itself.
     confidence
-        (Y, X) float32 in 0..1: how much the focus peak stands out. 0 means that nothing in the
-        stack says which plane is in focus here.
+        float32 in 0..1, of the shape of `depth`: how much the focus peak stands out. 0 means that
+        nothing in the stack says which plane is in focus here.
     """
 
     image: NDArray[Any]

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BaseReader", "PlaneReader"]
+__all__ = ["BaseReader", "ChannelReader", "PlaneReader"]
 
 
 class PlaneReader(Protocol):
@@ -138,3 +138,24 @@ class BaseReader(ABC):
     def close(self) -> None:
         """Release open files."""
         self.closed = True
+
+
+class ChannelReader(BaseReader):
+    """One channel of another reader, which stays open when this one is closed.
+
+    Parameters
+    ----------
+    source
+        Reads all channels.
+    channel
+        Index of the one.
+    """
+
+    def __init__(self, source: PlaneReader, channel: int) -> None:
+        times, _, *size = source.shape
+        super().__init__((times, 1, size[0], size[1], size[2]), source.dtype, source.chunk)
+        self._source, self._channel = source, channel
+
+    def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
+        """Fill `out`, (planes, 1, Y, X), with the window."""
+        out[:, 0] = self._source.read(t, z, y, x)[:, self._channel]

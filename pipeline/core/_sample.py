@@ -41,6 +41,10 @@ class Sample:
         self.channel = channel
         self.t = t
 
+    def only(self, channel: int) -> Sample:
+        """Return what a stack of one channel alone would give; what is read serves all of them."""
+        return _ChannelSample(self, channel)
+
     @cached_property
     def patches(self) -> list[NDArray[Any]]:
         """Patches (planes, C, ≤64, ≤64): the middle and the quarters of up to five planes."""
@@ -111,3 +115,31 @@ class Sample:
             for column, (y, x) in zip(columns, cuts, strict=True):
                 column[z] = plane[0, :, y, x]
         return columns
+
+
+class _ChannelSample(Sample):
+    """One channel of a sample."""
+
+    def __init__(self, whole: Sample, channel: int) -> None:
+        super().__init__(whole.stack.only(channel), None, whole.t)
+        self._whole, self._channel = whole, channel
+
+    @cached_property
+    def patches(self) -> list[NDArray[Any]]:
+        """Patches of `Sample.patches`."""
+        return self._cut(self._whole.patches)
+
+    @cached_property
+    def field(self) -> list[NDArray[Any]]:
+        """Patches of `Sample.field`."""
+        return self._cut(self._whole.field)
+
+    @cached_property
+    def columns(self) -> list[NDArray[Any]]:
+        """Patches of `Sample.columns`."""
+        return self._cut(self._whole.columns)
+
+    def _cut(self, patches: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        # In the order in memory that a channel alone has: sums round in one way.
+        c = self._channel
+        return [np.ascontiguousarray(patch[:, c : c + 1]) for patch in patches]

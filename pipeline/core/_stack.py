@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline.core._lazy_array import lazy_array, read_array
+from zfuse.pipeline.core._reader import ChannelReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +120,11 @@ class Stack:
     def close(self) -> None:
         """Release open files."""
         self.reader.close()
+
+    def only(self, channel: int) -> Stack:
+        """Return the stack of one channel, with the axes and the calibration of this one."""
+        reader = ChannelReader(self.reader, channel)
+        return replace(self, reader=reader, channels=(self.channels[channel],), rgb=False)
 
     def calibrated(self, *, z_step: float | None = None, pixel_size: float | None = None) -> Stack:
         """Return the same stack with a z step or pixel size (µm) given by hand."""

@@ -58,7 +58,8 @@ def evaluate(
     planes
         The stack that was fused, for Q^AB/F, Q_MI and the noise gain.
     channel
-        Channel that is scored; of RGB images the brightness (and for PSNR all three colours).
+        Channel that is scored, with its depth; of RGB images the brightness (and for PSNR all three
+        colours).
     tile
         Edge of the tiles in px, for the seam index; by default what the fused image says.
 
@@ -109,12 +110,12 @@ def evaluate(
 
     if true_opened is not None:
         step = (stack and stack.z_step) or opened.z_step or true_opened.z_step
-        _depth_scores(opened, true_opened, step, result)
+        _depth_scores(opened, true_opened, channel, step, result)
     tile = tile or _tile(fused)
     if tile and tile < max(grey.shape):
         result.scores["seam_index"] = seam_index(grey, tile)
         if opened.depth is not None:
-            result.scores["depth_seam_index"] = seam_index(opened.depth, tile)
+            result.scores["depth_seam_index"] = seam_index(_map(opened.depth, channel), tile)
     return result
 
 
@@ -150,12 +151,16 @@ def _against_planes(
 
 
 def _depth_scores(
-    opened: FusedImage, truth: FusedImage, z_step: float | None, result: Evaluation
+    opened: FusedImage,
+    truth: FusedImage,
+    channel: int,
+    z_step: float | None,
+    result: Evaluation,
 ) -> None:
-    found, wanted = opened.depth, truth.depth
-    unit, true_unit = opened.depth_unit, truth.depth_unit
-    if found is None or wanted is None:
+    if opened.depth is None or truth.depth is None:
         return
+    found, wanted = _map(opened.depth, channel), _map(truth.depth, channel)
+    unit, true_unit = opened.depth_unit, truth.depth_unit
     if unit != true_unit:
         if z_step is None:
             result.notes.append(
@@ -184,6 +189,11 @@ def _is_simulated(path: str | Path) -> bool:
 def _pixels(opened: FusedImage, channel: int, path: Any) -> NDArray[Any]:
     """One image as (Y, X), or (Y, X, 3) if it is RGB, in its own dtype."""
     return np.moveaxis(opened.image, 0, -1) if opened.rgb else _channel(opened.image, channel, path)
+
+
+def _map(values: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
+    """Depth or confidence of a channel, whether it decided for itself or not."""
+    return values[channel] if values.ndim == 3 else values
 
 
 def _plane(stack: Stack, z: int, channel: int) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from zfuse.pipeline.figures._contrast import coloured, contrast, robust_range
 from zfuse.pipeline.figures._sheet import Sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ def overview(
     z_step: float | None = None,
     pixel_size: float | None = None,
     title: str = "",
+    channels: Sequence[str] = (),
     rgb: bool = False,
 ) -> Figure:
     """Draw planes, the best of them beside the fused image, the depth map and the confidence.
@@ -52,15 +53,17 @@ def overview(
         Fused image, (C, Y, X) or (Y, X), any real dtype. Contrast is stretched between robust
         percentiles.
     depth
-        (Y, X) depth in planes; NaN is drawn in dark red.
+        (Y, X) depth in planes, or (C, Y, X) of each channel; NaN is drawn in dark red.
     confidence
-        (Y, X) in 0..1.
+        In 0..1, of the shape of `depth`.
     z_step
         µm between planes; without one depth is shown in planes.
     pixel_size
         µm, for the scale bar; none is drawn when unknown.
     title
         One line above everything.
+    channels
+        Their names, if each has its own depth.
     rgb
         Three channels are red, green and blue; otherwise channels are blended in distinct colours.
 
@@ -69,17 +72,20 @@ def overview(
     matplotlib.figure.Figure
         Its canvas is Agg's: ``savefig`` writes it, ``canvas.buffer_rgba()`` returns its pixels.
     """
-    rows, columns = depth.shape
+    rows, columns = depth.shape[-2:]
+    maps = list(zip(depth.reshape(-1, rows, columns), confidence.reshape(-1, rows, columns),
+                    strict=True))  # fmt: skip
     height = min(_PANEL, max(64, round(_WIDEST * rows / columns)))
     width = max(1, round(height * columns / rows))
     crop = (..., _middle(rows, height), _middle(columns, width))
     below = height + _GAP + _HEAD
-    each = min(height // 2, (below + height - _GAP * (len(planes) - 1)) // max(1, len(planes)))
+    tall = len(maps) * below + height
+    each = min(height // 2, (tall - _GAP * (len(planes) - 1)) // max(1, len(planes)))
     wide = round(each * columns / rows) if planes else -_GAP
     top = _MARGIN + (_TITLE if title else 0) + _HEAD
     left = _MARGIN + wide + _GAP
     right = left + width + _BAR + _GAP
-    sheet = Sheet(right + width + _BAR + _MARGIN, top + below + height + _MARGIN)
+    sheet = Sheet(right + width + _BAR + _MARGIN, top + tall + _MARGIN)
     if title:
         sheet.text(_MARGIN, _MARGIN + 18, title, 22)
 
@@ -97,12 +103,15 @@ def overview(
         if pixel_size:
             sheet.scale_bar(axes, pixel_size)
 
-    scaled = depth * np.float32(z_step or 1)
     unit = "µm" if z_step else "planes"
-    box = (left, top + below, width, height)
-    sheet.map(box, scaled, robust_range(scaled, 0.2, 99.8), title="Depth", unit=unit)
-    box = (right, top + below, width, height)
-    sheet.map(box, confidence, (0, 1), colours="gray", title="Confidence")
+    for row, (its_depth, its_confidence) in enumerate(maps, 1):
+        whose = f" of {channels[row - 1]}" if len(channels) == len(maps) > 1 else ""
+        scaled = its_depth * np.float32(z_step or 1)
+        box = (left, top + row * below, width, height)
+        limits_of_depth = robust_range(scaled, 0.2, 99.8)
+        sheet.map(box, scaled, limits_of_depth, title=f"Depth{whose}", unit=unit)
+        box = (right, top + row * below, width, height)
+        sheet.map(box, its_confidence, (0, 1), colours="gray", title=f"Confidence{whose}")
     return sheet.figure
 
 

@@ -85,6 +85,9 @@ def render_relief(
 ) -> Path:
     """Draw the relief of a fused image to a PNG; where depth is blank it is veiled in dark red.
 
+    Where each channel has its own depth, each is drawn alone, in order from left to right and to
+    one scale.
+
     Parameters
     ----------
     fused
@@ -131,12 +134,15 @@ def render_relief(
     if opened.depth_unit == "micrometer" and opened.pixel_size:
         pixel = opened.pixel_size[1]
     else:
-        pixel = ((high - low) or 1.0) / (0.25 * depth.shape[1])
+        pixel = ((high - low) or 1.0) / (0.25 * depth.shape[-1])
     height = (depth - np.float32(low)) / np.float32(pixel) * np.float32(exaggerate)
-    colours = coloured(opened.image, contrast(opened.image, rgb=opened.rgb), rgb=opened.rgb)
-    picture = relief_picture(*_veiled(colours, height), tilt=tilt)
+    parts = [(opened.image, height)] if height.ndim == 2 else zip(opened.image, height, strict=True)
+    pictures = []
+    for image, surface in parts:
+        colours = coloured(image, contrast(image, rgb=opened.rgb), rgb=opened.rgb)
+        pictures.append(relief_picture(*_veiled(colours, surface), tilt=tilt))
     with disk_errors(target), replacing(target) as new:
-        imsave(new, picture)
+        imsave(new, _side_by_side(pictures))
     return target
 
 
@@ -149,6 +155,20 @@ def _veiled(
     blank = ~np.isfinite(height)
     if not blank.any():
         return colours, height
-    nearest = distance_transform_edt(blank, return_distances=False, return_indices=True)
     veiled = np.where(blank[..., None], 0.25 * colours + 0.75 * _UNKNOWN, colours)
+    if blank.all():  # another channel has a depth
+        return veiled.astype(np.uint8), height
+    nearest = distance_transform_edt(blank, return_distances=False, return_indices=True)
     return veiled.astype(np.uint8), height[tuple(nearest)]
+
+
+def _side_by_side(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Join pictures that stand on one line."""
+    rows = max(len(picture) for picture in pictures)
+    return np.concatenate(
+        [
+            np.pad(picture, ((rows - len(picture), 0), (0, 0), (0, 0)), constant_values=_DARK)
+            for picture in pictures
+        ],
+        axis=1,
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.pipeline.sinks._labels import colour_of
+from zfuse.pipeline.sinks._labels import channel_names, colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ _COLOURS = ("00FFFF", "FF00FF", "FFFF00", "FF8000", "00FF00", "0080FF")
 _MAP_COLOUR = "FDE725"  # the bright end of viridis
 
 
-def map_axes(stack: Stack) -> str:
-    """Axes of depth and confidence: those of the stack without channels."""
-    return stack.axes.replace("c", "")
+def map_axes(stack: Stack, each: bool) -> str:
+    """Axes of depth and confidence: those of the stack, with channels if each decided."""
+    return stack.axes if each else stack.axes.replace("c", "")
 
 
 def known_window(stack: Stack, channel: int) -> tuple[float, float] | None:
@@ -89,14 +89,9 @@ def image_channels(stack: Stack, windows: Sequence[tuple[float, float]]) -> list
 def _channel(stack: Stack, index: int, window: tuple[float, float]) -> dict[str, Any]:
     known = stack.channels[index] if index < len(stack.channels) else None
     given = dict(known.omero) if known else {}
+    label, colour = "", _colour(stack, index)
     if stack.rgb and index < 3:
         label, colour = _RGB[index]
-    elif stack.shape[1] == 1:
-        label, colour = "", "FFFFFF"
-    else:
-        label, colour = "", _COLOURS[index % len(_COLOURS)]
-    if not stack.rgb or index >= 3:
-        colour = colour_of(given) or colour
     if stack.dtype.kind in "iu":
         info = np.iinfo(stack.dtype)
         lowest, highest = float(info.min), float(info.max)
@@ -120,6 +115,13 @@ def _channel(stack: Stack, index: int, window: tuple[float, float]) -> dict[str,
     }
 
 
+def _colour(stack: Stack, index: int) -> str:
+    """Colour of a channel that is none of a colour picture."""
+    known = stack.channels[index].omero if index < len(stack.channels) else {}
+    own = "FFFFFF" if stack.shape[1] == 1 else _COLOURS[index % len(_COLOURS)]
+    return colour_of(known) or own
+
+
 def _number(value: Any, default: float) -> float:
     try:
         return float(value) if isfinite(float(value)) else default
@@ -138,17 +140,24 @@ def image_attributes(
     return {"ome": ome, "zfuse": dict(provenance)}
 
 
-def map_attributes(stack: Stack, stored: StoredMap, n_levels: int) -> dict[str, Any]:
-    """Attributes of the group of a map: ``ome``, and what its values mean under ``zfuse``."""
+def map_attributes(
+    stack: Stack, stored: StoredMap, n_levels: int, *, each: bool = False
+) -> dict[str, Any]:
+    """Attributes of the group of a map: ``ome``, and what its values mean under ``zfuse``.
+
+    `each`: it has the channels of the image, with their names and colours.
+    """
     low, high = stored.limits
-    channel = {
-        "label": stored.label,
-        "color": _MAP_COLOUR,
-        "active": True,
-        "window": {"min": low, "max": high, "start": low, "end": high},
-    }
+    window = {"min": low, "max": high, "start": low, "end": high}
+    shown = [(stored.label, _MAP_COLOUR)]
+    if each:
+        shown = [(label, _colour(stack, c)) for c, label in enumerate(channel_names(stack))]
+    channels = [
+        {"label": label, "color": colour, "active": True, "window": dict(window)}
+        for label, colour in shown
+    ]
     name = f"{stack.name} {stored.quantity}".strip()
-    ome = _image(stack, map_axes(stack), name, n_levels, [channel])
+    ome = _image(stack, map_axes(stack, each), name, n_levels, channels)
     said = stored.attributes()
     if stored.unit == "micrometer":
         said["reference_position"] = stack.origin[0]

@@ -1,8 +1,9 @@
 """OME-Zarr 0.5: the fused image as a sharded pyramid, depth and confidence as images beside it.
 
 Duty: one image group, its arrays and the shards of its tiles. The group's own multiscales (``0``,
-``1``, …) are the fused image; ``depth/`` and ``confidence/`` are float32 images with the same axes
-but channels. Must not know: other formats, staging and publishing, the bytes of a shard.
+``1``, …) are the fused image; ``depth/`` and ``confidence/`` are float32 images with the same axes,
+channels only where each of them decided for itself. Must not know: other formats, staging and
+publishing, the bytes of a shard.
 
 Depth and confidence are rounded before they are written (see `zfuse.pipeline.sinks._maps`), and at
 each level again; the step stands in their attributes as ``zfuse.rounded_to``. Every chunk is
@@ -65,7 +66,7 @@ class OmeZarrSink(Sink):
 
     Parameters
     ----------
-    stack, tile, output
+    stack, tile, output, each
         See `Sink`.
     folder
         The group to make, in the staging folder.
@@ -81,15 +82,16 @@ class OmeZarrSink(Sink):
         *,
         folder: Path,
         provenance: Mapping[str, Any],
+        each: bool = False,
     ) -> None:
-        super().__init__(stack, tile, output)
+        super().__init__(stack, tile, output, each=each)
         self._folder = folder
         self._provenance = provenance
         self._levels = plan_levels(self.height, self.width, tile)
-        axes = metadata.map_axes(stack)
+        axes, maps = metadata.map_axes(stack, each), self.n_channels if each else 1
         self._image = _Layer(folder, stack.axes, self.n_channels, 0)
         self._depth, self._confidence = (
-            _Layer(folder / stored.quantity, axes, 1, np.nan, stored)
+            _Layer(folder / stored.quantity, axes, maps, np.nan, stored)
             for stored in (depth_map(stack), confidence_map())
         )
         self._create()
@@ -102,7 +104,9 @@ class OmeZarrSink(Sink):
             group = zarr.open_group(layer.folder, mode="a", zarr_format=3)
             if layer.stored is not None:
                 group.attrs.update(
-                    metadata.map_attributes(self.stack, layer.stored, len(self._levels))
+                    metadata.map_attributes(
+                        self.stack, layer.stored, len(self._levels), each=self.each
+                    )
                 )
             for index, level in enumerate(self._levels):
                 group.create_array(
@@ -137,8 +141,8 @@ class OmeZarrSink(Sink):
             self._start(layer, 0, source)
             for layer, source in (
                 (self._image, image),
-                (self._depth, depth[np.newaxis]),
-                (self._confidence, confidence[np.newaxis]),
+                (self._depth, depth),
+                (self._confidence, confidence),
             )
         )
         # This thread writes while the pool rounds, compresses and halves. The next level of a layer

@@ -44,6 +44,7 @@ def open_output(
     *,
     tile: int,
     provenance: Sequence[Mapping[str, Any]],
+    each: Sequence[bool] = (),
     overwrite: bool = False,
 ) -> Output:
     """Prepare the output of a run.
@@ -59,6 +60,9 @@ def open_output(
         Edge of the tiles that will be written, in pixels: a multiple of 64, or the whole image.
     provenance
         JSON-like values for each stack: version, method, settings, source, planes.
+    each
+        For each stack, whether depth and confidence have channels as the image has; by default they
+        have none.
     overwrite
         Replace an earlier output.
 
@@ -74,8 +78,9 @@ def open_output(
         the disk has no room for it.
     """
     check_output(output, [stack.source for stack in stacks], overwrite)
-    if not stacks or len(stacks) != len(provenance):
-        raise ValueError(f"{len(stacks)} stacks, {len(provenance)} provenance entries")
+    each = each or [False] * len(stacks)
+    if not stacks or not len(stacks) == len(provenance) == len(each):
+        raise ValueError(f"{len(stacks)} stacks, {len(provenance)} provenance entries, {each=}")
     kind = output_kind(output)
     if kind != "ome-zarr" and len(stacks) > 1:
         raise ZfuseError(
@@ -84,17 +89,18 @@ def open_output(
         )
     for stack in stacks:
         _check_format(kind, output, stack)
-    pixels = sum(stack.shape[0] * stack.shape[3] * stack.shape[4] for stack in stacks)
-    n_bytes = pixels * 8 * (1.0 if kind == "png" else _SMALLEST_FRACTION[kind])
-    for stack in stacks:
+    n_bytes = 0.0
+    for stack, own in zip(stacks, each, strict=True):
         t, c, _, y, x = stack.shape
-        n_bytes += t * c * y * x * stack.dtype.itemsize * _SMALLEST_FRACTION[kind]
+        maps = 8 * (c if own else 1) * (1.0 if kind == "png" else _SMALLEST_FRACTION[kind])
+        n_bytes += t * y * x * (maps + c * stack.dtype.itemsize * _SMALLEST_FRACTION[kind])
     check_space(Path(output), int(n_bytes))
     return Output(
         Path(output),
         labelled(stacks),
         tile=tile,
         provenance=[clean(dict(entry)) for entry in provenance],
+        each=each,
         overwrite=overwrite,
     )
 
@@ -130,6 +136,7 @@ class Output:
         *,
         tile: int,
         provenance: Sequence[Mapping[str, Any]],
+        each: Sequence[bool],
         overwrite: bool,
     ) -> None:
         self.sinks: list[Sink] = []
@@ -137,6 +144,7 @@ class Output:
         self._stacks = stacks
         self._tile = tile
         self._provenance = provenance
+        self._each = each
         self._staging = Staging(path, overwrite=overwrite)
 
     def __enter__(self) -> Self:
@@ -178,7 +186,9 @@ class Output:
             names = [str(index) for index in range(len(self._stacks))]
             if len(names) > 1:
                 write_collection(target, names)
-            for name, stack, provenance in zip(names, self._stacks, self._provenance, strict=True):
+            for name, stack, provenance, each in zip(
+                names, self._stacks, self._provenance, self._each, strict=True
+            ):
                 folder = target / name if len(names) > 1 else target
                 self.sinks.append(
                     OmeZarrSink(
@@ -187,6 +197,7 @@ class Output:
                         self._path,
                         folder=folder,
                         provenance=provenance,
+                        each=each,
                     )
                 )
             return
@@ -196,8 +207,10 @@ class Output:
         else:
             from zfuse.pipeline.sinks._tiff import TiffSink as make
         files = [self._staging.path(file) for file in output_files(self._path)]
-        (stack,), (provenance,) = self._stacks, self._provenance
-        self.sinks.append(make(stack, self._tile, self._path, files=files, provenance=provenance))
+        (stack,), (provenance,), (each,) = self._stacks, self._provenance, self._each
+        self.sinks.append(
+            make(stack, self._tile, self._path, files=files, provenance=provenance, each=each)
+        )
 
     def _abort(self) -> None:
         try:

@@ -58,7 +58,7 @@ class PngSink(Sink):
 
     Parameters
     ----------
-    stack, tile, output
+    stack, tile, output, each
         See `Sink`.
     files
         Image, depth and confidence in the staging folder.
@@ -74,11 +74,12 @@ class PngSink(Sink):
         *,
         files: Sequence[Path],
         provenance: Mapping[str, Any],
+        each: bool = False,
     ) -> None:
-        super().__init__(stack, tile, output)
+        super().__init__(stack, tile, output, each=each)
         self._path = files[0]
         self._pixels = np.empty((self.height, self.width, self.n_channels), stack.dtype)
-        self._maps = MapFiles(files[1], files[2], stack, provenance, output.name)
+        self._maps = MapFiles(files[1], files[2], stack, provenance, output.name, each)
 
     def _store(
         self,

@@ -36,13 +36,16 @@ class Sink(ABC):
         Edge of a tile in pixels.
     output
         Final path, for messages.
+    each
+        Depth and confidence have the image's channels, each of which decided for itself.
     """
 
-    def __init__(self, stack: Stack, tile: int, output: Path) -> None:
+    def __init__(self, stack: Stack, tile: int, output: Path, *, each: bool = False) -> None:
         n_times, self.n_channels, _, self.height, self.width = stack.shape
         if tile < 1 or (tile % 64 and tile < max(self.height, self.width)):
             raise ValueError(f"tile {tile} is neither a multiple of 64 nor the whole image")
         self.stack = stack
+        self.each = each
         self.tile = tile
         self._output = output
         self._expected = n_times * -(-self.height // tile) * -(-self.width // tile)
@@ -72,7 +75,7 @@ class Sink(ABC):
         RuntimeError
             The output is closed.
         """
-        image = self._checked(t, y, x, fused)
+        image, depth, confidence = self._checked(t, y, x, fused)
         with self._changed:
             if not self._open:
                 raise RuntimeError("the output is closed; tiles can no longer be written")
@@ -81,9 +84,9 @@ class Sink(ABC):
             self._tiles.add((t, y, x))
             self._writing += 1
         try:
-            n_bytes = image.nbytes + fused.depth.nbytes + fused.confidence.nbytes
+            n_bytes = image.nbytes + depth.nbytes + confidence.nbytes
             with disk_errors(self._output, n_bytes):
-                self._store(t, y, x, image, fused.depth, fused.confidence)
+                self._store(t, y, x, image, depth, confidence)
         finally:
             with self._changed:
                 self._writing -= 1
@@ -113,7 +116,9 @@ class Sink(ABC):
     def release(self) -> None:  # noqa: B027 - OME-Zarr holds nothing open
         """Close open files without completing them. May be called twice."""
 
-    def _checked(self, t: int, y: int, x: int, fused: Fused) -> NDArray[Any]:
+    def _checked(
+        self, t: int, y: int, x: int, fused: Fused
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
         n_times = self.stack.shape[0]
         inside = 0 <= t < n_times and 0 <= y < self.height and 0 <= x < self.width
         if not inside or y % self.tile or x % self.tile:
@@ -125,10 +130,11 @@ class Sink(ABC):
                 f"tile image is {image.dtype} {image.shape}, "
                 f"not {self.stack.dtype} {(self.n_channels, *shape)}"
             )
+        maps = (self.n_channels, *shape) if self.each else shape
         for values in (fused.depth, fused.confidence):
-            if values.shape != shape or values.dtype != np.float32:
-                raise ValueError(f"tile map is {values.dtype} {values.shape}, not float32 {shape}")
-        return image
+            if values.shape != maps or values.dtype != np.float32:
+                raise ValueError(f"tile map is {values.dtype} {values.shape}, not float32 {maps}")
+        return image, fused.depth.reshape(-1, *shape), fused.confidence.reshape(-1, *shape)
 
     @abstractmethod
     def _store(
@@ -140,7 +146,10 @@ class Sink(ABC):
         depth: NDArray[np.float32],
         confidence: NDArray[np.float32],
     ) -> None:
-        """Write one checked tile: image (C, h, w), depth (h, w) in planes, confidence (h, w)."""
+        """Write one checked tile: image (C, h, w), depth in planes and confidence (n, h, w).
+
+        n is C if `each` channel has its own, else 1.
+        """
 
     @abstractmethod
     def _finish(self) -> None:

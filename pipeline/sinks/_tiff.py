@@ -38,6 +38,8 @@ class MapFiles:
         Recorded in both, next to what the values mean.
     image
         Name of the image that they belong to, recorded likewise.
+    each
+        They have the image's channels.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class MapFiles:
         stack: Stack,
         provenance: Mapping[str, Any],
         image: str,
+        each: bool = False,
     ) -> None:
         self._maps = []
         try:
@@ -55,7 +58,7 @@ class MapFiles:
                     path,
                     stack,
                     np.dtype(np.float32),
-                    channels=(stored.label,),
+                    channels=channel_names(stack) if each else (stored.label,),
                     notes={
                         **stored.attributes(),
                         "image": clean(image),
@@ -70,9 +73,9 @@ class MapFiles:
     def write(
         self, t: int, y: int, x: int, depth: NDArray[np.float32], confidence: NDArray[np.float32]
     ) -> None:
-        """Write one tile of both maps, (h, w) each; depth in planes."""
+        """Write one tile of both maps, (C or 1, h, w) each; depth in planes."""
         for (stored, file), values in zip(self._maps, (depth, confidence), strict=True):
-            file.write(t, y, x, stored.store(values)[np.newaxis])
+            file.write(t, y, x, np.stack([stored.store(part) for part in values]))
 
     def close(self) -> None:
         """Close both files. May be called twice."""
@@ -85,7 +88,7 @@ class TiffSink(Sink):
 
     Parameters
     ----------
-    stack, tile, output
+    stack, tile, output, each
         See `Sink`.
     files
         Image, depth and confidence in the staging folder.
@@ -101,8 +104,9 @@ class TiffSink(Sink):
         *,
         files: Sequence[Path],
         provenance: Mapping[str, Any],
+        each: bool = False,
     ) -> None:
-        super().__init__(stack, tile, output)
+        super().__init__(stack, tile, output, each=each)
         name = output.name.lower()
         self._image = TiffFile(
             files[0],
@@ -116,7 +120,7 @@ class TiffSink(Sink):
             big=name.endswith(".btf"),
         )
         try:
-            self._maps = MapFiles(files[1], files[2], stack, provenance, output.name)
+            self._maps = MapFiles(files[1], files[2], stack, provenance, output.name, each)
         except BaseException:
             self._image.close()
             raise

@@ -36,9 +36,10 @@ class FusedImage:
     image
         (C, Y, X) in its own dtype.
     depth
-        (Y, X) float32 in `depth_unit` above the first plane, NaN where unknown; None without a map.
+        float32 in `depth_unit` above the first plane, NaN where unknown; (Y, X), or (C, Y, X) where
+        each channel has its own. None without a map.
     confidence
-        (Y, X) float32 in 0..1; None without a map.
+        float32 in 0..1, (Y, X) or (C, Y, X) likewise. None without a map.
     depth_unit
         ``"micrometer"`` or ``"plane"``.
     pixel_size
@@ -116,8 +117,8 @@ def open_fused(path: str | Path, *, time: int = 0, largest: int | None = None) -
     size, pixels = _halved(image.pixels, image.pixel_size, largest)
     return FusedImage(
         image=pixels,
-        depth=_map(depth, largest),
-        confidence=_map(confidence, largest),
+        depth=_map(depth, image, largest),
+        confidence=_map(confidence, image, largest),
         depth_unit=depth.unit if depth else "micrometer",
         pixel_size=size,
         z_step=image.z_step,
@@ -135,10 +136,14 @@ def _halved(
     return size, pixels
 
 
-def _map(read: _Read | None, largest: int | None) -> NDArray[np.float32] | None:
+def _map(read: _Read | None, image: _Read, largest: int | None) -> NDArray[np.float32] | None:
+    """Return a map (Y, X), or (C, Y, X) if it has as many channels as the image."""
     if read is None:
         return None
-    return np.asarray(_halved(read.pixels, None, largest)[1][0], np.float32)
+    each = not read.rgb and len(read.pixels) == len(image.pixels) > 1
+    pixels = read.pixels if each else read.pixels[:1]
+    values = np.asarray(_halved(pixels, None, largest)[1], np.float32)
+    return values if each else values[0]
 
 
 def _zarr(place: Path, time: int, largest: int | None) -> _Read:

@@ -13,6 +13,7 @@ from support.method_names import CLASSICAL
 from support.same import assert_same
 
 import zfuse
+from zfuse.pipeline._channels import Decisions
 from zfuse.pipeline._fold import Cancelled, fold_tile
 from zfuse.pipeline._job import Job
 from zfuse.pipeline._plan import TilePlan
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core._stack import Stack
 
 every_method = pytest.mark.parametrize("name", CLASSICAL)
+MAPS = ("depth", "confidence")
+CHANNEL = st.sampled_from(["each", "together"])
 few = settings(deadline=None, max_examples=12, derandomize=True)
 
 
@@ -52,9 +55,14 @@ def planes_of(stack: Stack) -> Any:
     return stack.reader.read(0, slice(0, z), slice(0, y), slice(0, x))
 
 
-def direct(name: str, stack: Stack) -> Fused:
-    """Start, one add, finish: what every other way must equal."""
+def direct(name: str, stack: Stack, channel: str = "each") -> Fused:
+    """Start, one add, finish: what every other way must equal. Of each channel a stack alone."""
     method = make_method(name)
+    if channel == "each" and stack.shape[1] > 1:
+        planes = planes_of(stack)
+        alone = [direct(name, from_array(planes[:, c])) for c in range(stack.shape[1])]
+        depth, confidence = (np.stack([getattr(a, k) for a in alone]) for k in MAPS)
+        return zfuse.Fused(np.concatenate([a.image for a in alone]), depth, confidence)
     _, channels, _, height, width = stack.shape
     calibration = method.calibrate(Sample(stack))
     state = method.start(Region.whole(height, width), channels, stack.dtype, calibration)
@@ -84,15 +92,19 @@ def test_any_tile_strip_and_block_gives_the_same_bits(
         in_flight=1,
         workers=2,
     )
-    whole = direct(name, stack)
-    calibration = method.calibrate(Sample(stack))
-    job = Job(stack, method, plan)
+    channel = data.draw(CHANNEL)
+    whole = direct(name, stack, channel)
+    decisions = Decisions.of(stack, channel)
+    calibrations = decisions.calibrate(method, stack)
+    job = Job(stack, method, plan, decisions)
     voxels: list[int] = []
     with ThreadPoolExecutor(2) as pool:
         for tile in plan.tiles():
-            part = fold_tile(job, calibration, 0, tile, pool, cancel=Event(), advance=voxels.append)
-            y, x = tile.core
-            cut = zfuse.Fused(whole.image[:, y, x], whole.depth[y, x], whole.confidence[y, x])
+            part = fold_tile(
+                job, calibrations, 0, tile, pool, cancel=Event(), advance=voxels.append
+            )
+            at = (..., *tile.core)
+            cut = zfuse.Fused(whole.image[at], whole.depth[at], whole.confidence[at])
             assert_same(part, cut)
     assert sum(voxels) == np.prod(stack.shape)
 
@@ -108,11 +120,13 @@ def test_small_tiles_of_a_large_image_give_the_same_bits(name: str) -> None:
 
 @every_method
 @few
-@given(stack=stacks(), workers=st.integers(1, 4), tiles=st.sampled_from([None, 1, 2]))
-def test_dask_equals_direct(name: str, stack: Stack, workers: int, tiles: int | None) -> None:
+@given(stack=stacks(), workers=st.integers(1, 4), tiles=st.sampled_from([None, 1, 2]), who=CHANNEL)
+def test_dask_equals_direct(
+    name: str, stack: Stack, workers: int, tiles: int | None, who: str
+) -> None:
     tile = None if tiles is None else tiles * max(64, make_method(name).grid_step)
-    fused = zfuse.fuse(stack, name, workers=workers, tile=tile)
-    truth = direct(name, stack)
+    fused = zfuse.fuse(stack, name, workers=workers, tile=tile, channel=who)
+    truth = direct(name, stack, who)
     assert_same(fused, truth)
 
 
@@ -137,9 +151,9 @@ def test_a_cancelled_tile_stops_before_its_next_block() -> None:
         done.append(voxels)
         cancel.set()
 
-    calibration, tile = method.calibrate(Sample(stack)), next(plan.tiles())
+    decisions = Decisions.of(stack)
+    calibrations, tile = decisions.calibrate(method, stack), next(plan.tiles())
+    job = Job(stack, method, plan, decisions)
     with ThreadPoolExecutor(1) as pool, pytest.raises(Cancelled):
-        fold_tile(
-            Job(stack, method, plan), calibration, 0, tile, pool, cancel=cancel, advance=advance
-        )
+        fold_tile(job, calibrations, 0, tile, pool, cancel=cancel, advance=advance)
     assert done == [64 * 64]

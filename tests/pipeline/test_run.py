@@ -60,13 +60,13 @@ def test_ome_zarr_of_every_axis(tmp_path: Path, source: Path, name: str) -> None
     fuse_to(source, tmp_path / "out.ome.zarr", method=name)
     got = read_zarr(tmp_path / "out.ome.zarr")
     assert got["0"].shape == (2, 2, 1, 150, 200)
-    assert got["depth/0"].shape == got["confidence/0"].shape == (2, 1, 150, 200)
+    assert got["depth/0"].shape == got["confidence/0"].shape == (2, 2, 1, 150, 200)
     for t in range(2):
         truth = zfuse.fuse(TCZYX[t], name)
         np.testing.assert_array_equal(got["0"][t, :, 0], truth.image)
         # the maps are rounded where noise begins, see pipeline/sinks/_maps.py
-        np.testing.assert_allclose(got["depth/0"][t, 0], truth.depth * 0.5, atol=0.005)
-        np.testing.assert_allclose(got["confidence/0"][t, 0], truth.confidence, atol=0.01)
+        np.testing.assert_allclose(got["depth/0"][t, :, 0], truth.depth * 0.5, atol=0.005)
+        np.testing.assert_allclose(got["confidence/0"][t, :, 0], truth.confidence, atol=0.01)
 
 
 AXES = ["zyx", "czyx", "tzyx", "tczyx", "xyz", "yxzc"]
@@ -92,7 +92,7 @@ def test_tiff(tmp_path: Path, source: Path, suffix: str) -> None:
     fuse_to(source, tmp_path / f"out{suffix}")
     assert listing(tmp_path) == ["in.zarr", "out.confidence.tif", "out.depth.tif", f"out{suffix}"]
     got = tifffile.imread(tmp_path / f"out{suffix}").reshape(2, 2, 150, 200)
-    depth = tifffile.imread(tmp_path / "out.depth.tif").reshape(2, 150, 200)
+    depth = tifffile.imread(tmp_path / "out.depth.tif").reshape(2, 2, 150, 200)
     for t in range(2):
         truth = zfuse.fuse(TCZYX[t])
         np.testing.assert_array_equal(got[t], truth.image)
@@ -252,7 +252,7 @@ def test_calibration_by_hand_wins(tmp_path: Path, source: Path) -> None:
     assert stack.pixel_size == pytest.approx((0.25, 0.25))
     fused = zfuse.fuse(TCZYX[0])
     got = read_zarr(tmp_path / "out.ome.zarr")
-    np.testing.assert_allclose(got["depth/0"][0, 0], fused.depth * 2.0, atol=0.02)
+    np.testing.assert_allclose(got["depth/0"][0, :, 0], fused.depth * 2.0, atol=0.02)
 
 
 def test_provenance_says_what_was_done(tmp_path: Path, source: Path) -> None:

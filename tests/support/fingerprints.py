@@ -75,6 +75,7 @@ def stacks() -> dict[str, Any]:
     holes[:, 60, 60] = np.nan
     holes[4, 80, 5] = np.inf
     made["float-nan"] = holes
+    made["each"] = made["two"]  # each channel for itself; of all others channels decide together
     made["rgb"] = np.moveaxis(np.rint(relief(4, 80, 112, 3, 6) * 255).astype(np.uint8), 0, -1)
     return made
 
@@ -84,7 +85,8 @@ def fused(planes: np.ndarray, name: str, method: Any, tile: int | None, folder: 
     import zfuse
 
     if name != "rgb":
-        return zfuse.fuse(planes, method, tile=tile)
+        who = "each" if name == "each" else "together"
+        return zfuse.fuse(planes, method, tile=tile, channel=who)
     from PIL import Image
 
     place = folder / name
@@ -170,6 +172,8 @@ def main() -> int:
     now = record(methods)
     if not options.check:
         recorded = {"cpu": get_host_cpu_name()} | now
+        if options.method:  # of the others what stands there is kept
+            recorded = json.loads(options.file.read_text()) | recorded
         options.file.write_text(json.dumps(recorded, separators=(",", ":")) + "\n")
         return 0
     was = json.loads(options.file.read_text())

@@ -1,4 +1,4 @@
-"""What each family promises: copied pixels, one decision for all channels, quiet fallbacks."""
+"""What each family promises: copied pixels, who decides for whom, quiet fallbacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def noise(shape: tuple[int, ...], dtype: Any = "u2", high: int = 4096) -> Any:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_pixel_is_an_input_pixel_of_the_winning_plane(name: str, dtype: str) -> None:
     planes = noise((3, 6, 40, 50), dtype)
-    fused = zfuse.fuse(planes, name)
+    fused = zfuse.fuse(planes, name, channel="together")
     assert fused.image.dtype == planes.dtype
     winner = np.rint(fused.depth).astype(int)  # refined by at most half a plane
     low, high = np.maximum(winner - 1, 0), np.minimum(winner + 1, 5)
@@ -80,7 +80,8 @@ def test_one_channel_decides_for_all(name: str) -> None:
 @every_method
 def test_an_empty_channel_does_not_change_the_decision(name: str, phantom: Phantom) -> None:
     alone = zfuse.fuse(phantom.planes, name)
-    both = zfuse.fuse(np.stack([phantom.planes, np.zeros_like(phantom.planes)]), name)
+    planes = np.stack([phantom.planes, np.zeros_like(phantom.planes)])
+    both = zfuse.fuse(planes, name, channel="together")
     assert (np.abs(both.depth - alone.depth) > 0.05).mean() < 0.01
     assert not both.image[1].any()
 

@@ -64,8 +64,12 @@ def test_read_from_the_other_end(name: str, dtype: str) -> None:
 @every_dtype
 def test_channels_in_another_order(name: str, dtype: str) -> None:
     planes = np.stack([PLANES, PLANES[:, ::-1] // 3, PLANES[:, :, ::-1] // 2]).astype(dtype)
-    expected = zfuse.fuse(planes, name)
-    fused = zfuse.fuse(planes[[2, 0, 1]].copy(), name)
+    order = [2, 0, 1]
+    each, permuted = (zfuse.fuse(p, name) for p in (planes, planes[order].copy()))
+    for part in ("image", "depth", "confidence"):
+        np.testing.assert_array_equal(getattr(permuted, part), getattr(each, part)[order])
+    expected = zfuse.fuse(planes, name, channel="together")
+    fused = zfuse.fuse(planes[order].copy(), name, channel="together")
     np.testing.assert_allclose(fused.depth, expected.depth, atol=0.01)
     np.testing.assert_allclose(fused.confidence, expected.confidence, atol=1e-3)
-    np.testing.assert_allclose(fused.image, expected.image[[2, 0, 1]], atol=2)
+    np.testing.assert_allclose(fused.image, expected.image[order], atol=2)

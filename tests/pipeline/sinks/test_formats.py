@@ -56,32 +56,34 @@ def make_stack(
     return Stack(NoPixels(shape, np.dtype(dtype)), axes, "cells", "nowhere", **given)
 
 
-def make_fused(stack: Stack, seed: int = 3) -> list[Fused]:
-    """One whole fused image a time point; some depths are NaN."""
+def make_fused(stack: Stack, seed: int = 3, *, each: bool = False) -> list[Fused]:
+    """One whole fused image a time point; some depths are NaN; `each` channel may have its own."""
     rng = np.random.default_rng(seed)
     times, channels, planes, height, width = stack.shape
     out = []
     for _ in range(times):
         image = rng.integers(0, 250, (channels, height, width)).astype(stack.dtype)
-        depth = rng.uniform(0, planes - 1, (height, width)).astype(np.float32)
-        depth[rng.random((height, width)) < 0.1] = np.nan
-        out.append(Fused(image, depth, rng.random((height, width)).astype(np.float32)))
+        maps = (channels, height, width) if each else (height, width)
+        depth = rng.uniform(0, planes - 1, maps).astype(np.float32)
+        depth[rng.random(maps) < 0.1] = np.nan
+        out.append(Fused(image, depth, rng.random(maps).astype(np.float32)))
     return out
 
 
 def write(path: Path, stacks: list[Stack], fused: list[list[Fused]], tile: int) -> None:
     """Write all tiles from several threads, in no particular order."""
     provenance = [PROVENANCE] * len(stacks)
-    with open_output(path, stacks, tile=tile, provenance=provenance) as output:
+    each = [times[0].depth.ndim == 3 for times in fused]
+    with open_output(path, stacks, tile=tile, provenance=provenance, each=each) as output:
         with ThreadPoolExecutor(4) as pool:
             for sink, times in zip(output.sinks, fused, strict=True):
                 jobs = []
                 for t, whole in enumerate(times):
-                    for y in range(0, whole.depth.shape[0], tile):
-                        for x in range(0, whole.depth.shape[1], tile):
-                            part = (slice(y, y + tile), slice(x, x + tile))
+                    for y in range(0, whole.image.shape[1], tile):
+                        for x in range(0, whole.image.shape[2], tile):
+                            part = (..., slice(y, y + tile), slice(x, x + tile))
                             cut = Fused(
-                                whole.image[:, *part], whole.depth[part], whole.confidence[part]
+                                whole.image[part], whole.depth[part], whole.confidence[part]
                             )
                             jobs.append(pool.submit(sink.write, t, y, x, cut))
                 for job in jobs:
@@ -240,19 +242,25 @@ METADATA = {
 }
 
 
+@pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("name", METADATA)
-def test_metadata_is_valid(tmp_path: Path, name: str) -> None:
+def test_metadata_is_valid(tmp_path: Path, name: str, each: bool) -> None:
     import yaozarrs
     from ome_zarr_models.v05 import Image
 
     stack = METADATA[name]
-    write(tmp_path / "out.ome.zarr", [stack], [make_fused(stack)], 64)
+    each &= stack.shape[1] > 1
+    write(tmp_path / "out.ome.zarr", [stack], [make_fused(stack, each=each)], 64)
     for part in ("", *MAPS):
         folder = tmp_path / "out.ome.zarr" / part
         yaozarrs.validate_zarr_store(folder)
         Image.from_zarr(zarr.open_group(folder, mode="r"))
         omero = zarr.open_group(folder, mode="r").attrs["ome"]["omero"]
-        assert len(omero["channels"]) == (1 if part else stack.shape[1])
+        assert len(omero["channels"]) == (stack.shape[1] if each or not part else 1)
+        if each and part:
+            assert [channel["label"] for channel in omero["channels"]] == [
+                channel.name for channel in stack.channels
+            ]
         for channel in omero["channels"]:
             window = channel["window"]
             assert window["min"] <= window["start"] < window["end"] <= window["max"]
