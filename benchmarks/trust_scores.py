@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from quality_scores import with_truth
 
 from zfuse.pipeline import evaluation as metrics
 
@@ -22,18 +21,21 @@ if TYPE_CHECKING:
 ECE, ROC, SUREST = "calibration error", "area under ROC", "surest 80 % / oracle's"
 
 
-def of_truth(case: Case, fused: Result) -> Scores:
-    """Score image and depth as `quality.py` does, and the confidence where depth is known."""
-    scores = with_truth(case, fused.image, fused.depth)
+def depth_samples(case: Case, fused: Result) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return depth errors in planes and their confidence, where both depths are known."""
     assert case.depth is not None
-    error = fused.depth[case.inner] - case.depth
+    error = np.abs(fused.depth[case.inner] - case.depth)
     known = np.isfinite(error)
-    off, sure = np.abs(error[known]), fused.confidence[case.inner][known]
-    best = metrics.surest_error(-off, off)
-    return scores | {
-        ECE: metrics.calibration_error(sure, off <= 1),
-        ROC: metrics.ranking(sure, off <= 1),
-        SUREST: metrics.surest_error(sure, off) / best,
+    return error[known], fused.confidence[case.inner][known]
+
+
+def confidence_scores(error: NDArray[Any], confidence: NDArray[Any]) -> Scores:
+    """Score confidence as the probability that the depth is within one plane of the truth."""
+    best = metrics.surest_error(-error, error)
+    return {
+        ECE: metrics.calibration_error(confidence, error <= 1),
+        ROC: metrics.ranking(confidence, error <= 1),
+        SUREST: metrics.surest_error(confidence, error) / best if best else float("nan"),
     }
 
 
