@@ -1,6 +1,6 @@
 """Scores of a fused image: against a known truth, against the planes it came from, and on its own.
 
-Duty: find image and depth behind the given paths, bring them to one scale, call the  The
+Duty: find image and depth behind the given paths, bring them to one scale, call the metrics. The
 metrics of the field are defined on 0..255: 8-bit images are taken as they are, all others are
 scaled so that the range of the truth (without one: of the planes, or of the fused image) becomes
 0..255. Must not know: how a metric is computed, how images were made.
@@ -16,7 +16,7 @@ import numpy as np
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import TRUTH
 from zfuse.pipeline.evaluation._arrays import luma
-from zfuse.pipeline.evaluation._depth import depth_mae, depth_rmse
+from zfuse.pipeline.evaluation._maps import map_of, score_maps
 from zfuse.pipeline.evaluation._no_reference import (
     average_gradient,
     seam_index,
@@ -110,12 +110,12 @@ def evaluate(
 
     if true_opened is not None:
         step = (stack and stack.z_step) or opened.z_step or true_opened.z_step
-        _depth_scores(opened, true_opened, channel, step, result)
+        score_maps(opened, true_opened, channel, step, result)
     tile = tile or _tile(fused)
     if tile and tile < max(grey.shape):
         result.scores["seam_index"] = seam_index(grey, tile)
         if opened.depth is not None:
-            result.scores["depth_seam_index"] = seam_index(_map(opened.depth, channel), tile)
+            result.scores["depth_seam_index"] = seam_index(map_of(opened.depth, channel), tile)
     return result
 
 
@@ -150,38 +150,6 @@ def _against_planes(
     result.scores["noise_gain"] = noise_gain(grey, planes(), flat)
 
 
-def _depth_scores(
-    opened: FusedImage,
-    truth: FusedImage,
-    channel: int,
-    z_step: float | None,
-    result: Evaluation,
-) -> None:
-    if opened.depth is None or truth.depth is None:
-        return
-    found, wanted = _map(opened.depth, channel), _map(truth.depth, channel)
-    unit, true_unit = opened.depth_unit, truth.depth_unit
-    if unit != true_unit:
-        if z_step is None:
-            result.notes.append(
-                f"depth not compared: it is in {unit}s, the truth in {true_unit}s, and the z step "
-                "is unknown; give the stack with --planes"
-            )
-            return
-        found = found * (z_step if unit == "plane" else 1)
-        wanted = wanted * (z_step if true_unit == "plane" else 1)
-        true_unit = "micrometer"
-    known = np.isfinite(found) & np.isfinite(wanted)
-    result.scores["depth_rmse"] = depth_rmse(found, wanted, where=known)
-    result.scores["depth_mae"] = depth_mae(found, wanted, where=known)
-    result.depth_unit = "µm" if true_unit == "micrometer" else "planes"
-    if true_unit == "micrometer" and z_step:
-        mae = result.scores["depth_mae"] / z_step
-        result.notes.append(f"depth MAE is {mae:.3f} planes of {z_step:g} µm")
-    if not known.all():
-        result.notes.append(f"depth is compared in {known.mean():.1%} of the pixels: where known")
-
-
 def _is_simulated(path: str | Path) -> bool:
     return (Path(path) / TRUTH / "zarr.json").is_file()
 
@@ -189,11 +157,6 @@ def _is_simulated(path: str | Path) -> bool:
 def _pixels(opened: FusedImage, channel: int, path: Any) -> NDArray[Any]:
     """One image as (Y, X), or (Y, X, 3) if it is RGB, in its own dtype."""
     return np.moveaxis(opened.image, 0, -1) if opened.rgb else _channel(opened.image, channel, path)
-
-
-def _map(values: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
-    """Depth or confidence of a channel, whether it decided for itself or not."""
-    return values[channel] if values.ndim == 3 else values
 
 
 def _plane(stack: Stack, z: int, channel: int) -> NDArray[Any]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
         robust_range as robust_range,
     )
     from zfuse.pipeline.figures._overview import overview as overview
+    from zfuse.pipeline.figures._picture import check_picture as check_picture
+    from zfuse.pipeline.figures._reliability import draw_reliability as draw_reliability
     from zfuse.pipeline.figures._relief import render_relief as render_relief
     from zfuse.pipeline.figures._sheet import Sheet as Sheet
 
@@ -19,6 +21,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_contrast": ["coloured", "contrast", "robust_range"],
         "_overview": ["overview"],
+        "_picture": ["check_picture"],
+        "_reliability": ["draw_reliability"],
         "_relief": ["render_relief"],
         "_sheet": ["Sheet"],
     },

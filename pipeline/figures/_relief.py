@@ -9,7 +9,6 @@ upper left shades the slopes.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,8 @@ import numpy as np
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 __all__ = ["relief_picture", "render_relief"]
@@ -114,16 +115,11 @@ def render_relief(
     """
     from matplotlib.image import imsave
 
-    from zfuse.files import replacing
-    from zfuse.pipeline.core import disk_errors
     from zfuse.pipeline.figures._contrast import coloured, contrast
+    from zfuse.pipeline.figures._picture import check_picture, new_picture
     from zfuse.pipeline.sources import open_fused
 
-    target = Path(output)
-    if target.suffix.lower() != ".png":
-        raise ZfuseError(f"picture {target}: its name must end in .png")
-    if target.exists() and not overwrite:
-        raise ZfuseError(f"{target} exists; give another name, or --overwrite")
+    target = check_picture(output, overwrite=overwrite)
     opened = open_fused(fused, largest=_LARGEST)
     depth = opened.depth
     if depth is None or not np.isfinite(depth).any():
@@ -141,7 +137,7 @@ def render_relief(
     for image, surface in parts:
         colours = coloured(image, contrast(image, rgb=opened.rgb), rgb=opened.rgb)
         pictures.append(relief_picture(*_veiled(colours, surface), tilt=tilt))
-    with disk_errors(target), replacing(target) as new:
+    with new_picture(target) as new:
         imsave(new, _side_by_side(pictures))
     return target
 

@@ -110,6 +110,26 @@ class Sheet:
             drawn.outline.set_visible(False)
         return axes
 
+    def chart(self, box: tuple[int, int, int, int], vertical: str, level: str = "") -> Axes:
+        """Return an empty chart whose axes are drawn.
+
+        Parameters
+        ----------
+        box
+            Left, top, width and height of its inside; labels need 66 px on the left, 48 below.
+        vertical, level
+            What its axes show.
+        """
+        axes = self._axes(box, "")
+        axes.set_axis_on()
+        axes.set_facecolor(BACKGROUND)
+        axes.tick_params(colors=_FAINT, labelsize=13 * _POINT, length=3)
+        axes.set_ylabel(vertical, color=_INK, fontsize=14 * _POINT)
+        axes.set_xlabel(level, color=_INK, fontsize=14 * _POINT)
+        for spine in axes.spines.values():
+            spine.set_color(_FAINT)
+        return axes
+
     def label(self, axes: Axes, text: str) -> None:
         """Write one line into the lower left corner of a picture; legible on any."""
         shadow = withStroke(linewidth=2, foreground=BACKGROUND)
