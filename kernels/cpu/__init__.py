@@ -1,6 +1,12 @@
 """Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
 
-from zfuse.kernels.cpu._band_average import add_focused, add_masked
+from zfuse.kernels.cpu._band_average import (
+    FocusWeights,
+    add_focused,
+    add_focused_norms,
+    add_masked,
+    hold_within,
+)
 from zfuse.kernels.cpu._centroid import RunningCentroid, fold_centroid
 from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
 from zfuse.kernels.cpu._focus import fold_focus
@@ -25,11 +31,13 @@ __all__ = [
     "MEASURES",
     "NO_WEIGHT",
     "WARP_REACH",
+    "FocusWeights",
     "RunningCentroid",
     "RunningPeak",
     "accumulator",
     "add_expanded",
     "add_focused",
+    "add_focused_norms",
     "add_masked",
     "add_weighted",
     "analyse_plane",
@@ -39,6 +47,7 @@ __all__ = [
     "fold_centroid",
     "fold_focus",
     "guided_filter",
+    "hold_within",
     "invalidate_unreached",
     "keep_strongest",
     "log_activity",

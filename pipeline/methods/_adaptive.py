@@ -7,8 +7,8 @@ all planes instead of a choice among noisy ones. On the simulated stacks (600 to
 
 First pass: `DepthSearch`. Second pass, for each band of a Laplacian pyramid (Burt & Adelson 1983)
 and each plane at distance d from the depth: the band's response to defocus is g(d), coefficients
-are averaged with weight g / (1 + D (1 - g)²), where D compares signal and noise of the band. In
-noise all planes in focus share the work; without noise the nearest one decides. The widths of g,
+are averaged with weight g / (1 + D (1 - g)²), where D compares signal and noise of the band there.
+In noise all planes in focus share the work; without noise the nearest one decides. The widths of g,
 and D, come from the stack itself (`_response.py`). What is left of the noise is shrunk by a local
 Wiener filter with the known variance. A centroid of the focus score round the peak refines the
 depth.
@@ -62,6 +62,7 @@ _LEVELS = 3  # a fourth changes nothing on the simulated stacks and doubles the 
 _PYRAMID_REACH = 8 << _LEVELS
 _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is so much wider
 _DISTRUST = 0.03
+_LEAST_STRENGTH = 1.0  # energy of one step
 _SPARSE = 0.6  # planes: below, neighbours share less than 1/4 of their contrast
 _NOISE_PEAK = 2.0  # significance that the highest of many planes reaches in noise alone
 
@@ -124,7 +125,7 @@ class Adaptive(Method):
         blend = Blend.calibrate(sample)
         channels, planes = sample.stack.shape[1:3]
         steps = float(np.iinfo(sample.stack.dtype).max) if blend.signal.native else 2.0**18 - 1
-        stacks, depths = [], []
+        stacks, depths, strengths = [], [], []
         for column in sample.columns:
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
@@ -132,10 +133,14 @@ class Adaptive(Method):
             search = DepthSearch(whole, blend.signal, steps)
             search.add(np.stack([to_signal(p, blend, steps) for p in filled]), 0)
             stacks.append(np.stack([mix(p, blend.weights) for p in filled]))
-            depths.append(search.finish().depth)
+            found = search.finish()
+            depths.append(found.depth)
+            strengths.append(float(found.strength.mean()))
         response = estimate_response(stacks, depths, _LEVELS, blend.step) if planes > 1 else None
         width = response.width if response else 1.5
         ratios = response.signal_to_noise if response else (0.0,) * _LEVELS
+        # Both hold noise: the energy of a band over its noise, for each unit of strength.
+        strength = max(float(np.mean(strengths)), _LEAST_STRENGTH)
         # A power of two: no digit of a float changes.
         whole_numbers = sample.stack.dtype.kind != "f"
         unit = 1.0 if whole_numbers else 2.0 ** -np.floor(np.log2(max(blend.signal.weights)))
@@ -144,7 +149,7 @@ class Adaptive(Method):
             blend,
             steps,
             tuple(_FIRST_WIDTH * width * _WIDER**level for level in range(_LEVELS + 1)),
-            tuple(_DISTRUST * r for r in (*ratios, ratios[-1])),
+            tuple(_DISTRUST * (1 + r) / strength for r in (*ratios, ratios[-1])),
             planes <= 2 or (response is not None and width < _SPARSE),
             float(unit),
             tuple(CameraNoise(n.gain / unit, n.floor / unit / unit) for n in noise),

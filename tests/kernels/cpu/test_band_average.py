@@ -1,33 +1,80 @@
 """Weighted sums of planes round a known depth."""
 
 import numpy as np
+import pytest
 
-from zfuse.kernels import add_focused, add_masked
+from zfuse.kernels import FocusWeights, add_focused, add_focused_norms, add_masked, hold_within
 
 NONE_INVALID = np.empty((0, 0), "f4")
+WIDTH, DISTRUST = 1.5, 0.7
 
 
-def test_least_squares_weights_recover_a_defocused_coefficient():
+def weights(depth, strength=None, distrust=DISTRUST):
+    strength = np.ones_like(depth) if strength is None else strength
+    return FocusWeights(depth, strength, depth.min(1), depth.max(1), WIDTH, distrust)
+
+
+def expected(depth, z, strength=1.0):
+    g = np.maximum(1 - (depth - z) ** 2 / (6 * WIDTH**2), 0) ** 3
+    return g, g / (1 + DISTRUST * strength * (1 - g) ** 2)
+
+
+def sums(focus, planes, least=0.0, plain=1e9):
+    norm, square = np.zeros_like(focus.depth), np.zeros_like(focus.depth)
+    add_focused_norms(NONE_INVALID, focus, 0, planes, least, plain, norm, square)
+    return norm, square
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_least_squares_weights_recover_a_defocused_coefficient(half):
     """Coefficients that follow the response model exactly come back, whatever the depth."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(2, 9, 11)).astype("f4")
     depth = rng.uniform(2, 5, (9, 11)).astype("f4")
-    width, distrust = 1.5, 0.7
+    strength = rng.uniform(0, 40, (5, 6) if half else (9, 11)).astype("f4")
+    wide = strength.repeat(2, 0).repeat(2, 1)[:9, :11] if half else strength
+    focus = weights(depth, strength)
     total = np.zeros_like(truth)
-    norm, square = np.zeros_like(depth), np.zeros_like(depth)
     for z in range(8):
-        g = np.maximum(1 - (depth - z) ** 2 / (6 * width**2), 0) ** 3
-        add_focused(
-            (g * truth).astype("f4"), NONE_INVALID, depth, depth.min(1), depth.max(1), z, width,
-            distrust, 0.0, total, norm, square,
-        )  # fmt: skip
+        g, _ = expected(depth, z)
+        add_focused((g * truth).astype("f4"), NONE_INVALID, focus, z, total)
+    norm, square = sums(focus, 8)
     np.testing.assert_allclose(total / norm, truth, rtol=2e-4, atol=1e-5)
-    weights = [
-        (g := np.maximum(1 - (depth - z) ** 2 / (6 * width**2), 0) ** 3)
-        / (1 + distrust * (1 - g) ** 2)
-        for z in range(8)
-    ]
-    np.testing.assert_allclose(square, np.square(weights).sum(0), rtol=1e-4)
+    a = np.array([expected(depth, z, wide)[1] for z in range(8)])
+    np.testing.assert_allclose(square, np.square(a).sum(0), rtol=1e-4)
+
+
+def test_strong_detail_is_not_raised():
+    depth = np.full((1, 2), 2.5, "f4")
+    focus = weights(depth, np.array([[0, 1e6]], "f4"))
+    norm, _ = sums(focus, 6, least=0.3, plain=20.0)
+    g, a = (
+        np.array(v)
+        for v in zip(*(expected(depth, z, focus.strength) for z in range(6)), strict=True)
+    )
+    bound = 1 - 0.7 * 20 / (20 + DISTRUST * focus.strength)
+    np.testing.assert_allclose(norm, (a * np.maximum(g, bound)).sum(0), rtol=1e-4)
+    np.testing.assert_allclose(norm[0, 1], a.sum(0)[0, 1], rtol=1e-3)
+
+
+def test_planes_count_the_same_one_by_one():
+    rng = np.random.default_rng(1)
+    focus = weights(rng.uniform(0, 5, (6, 9)).astype("f4"))
+    norm, square = np.zeros((6, 9), "f4"), np.zeros((6, 9), "f4")
+    for z in range(6):
+        add_focused_norms(NONE_INVALID, focus, z, z + 1, 0.3, 20.0, norm, square)
+    for got, whole in zip((norm, square), sums(focus, 6, 0.3, 20.0), strict=True):
+        np.testing.assert_array_equal(got, whole)
+
+
+def test_an_image_is_held_within_the_planes_give_or_take_noise():
+    image = np.array([[0, 50, 500, 500, 77]], "f4")
+    low, high = np.full((1, 5), 40, "f4"), np.full((1, 5), 90, "f4")
+    low[0, 4], high[0, 4] = np.inf, -np.inf
+    focus = weights(np.zeros((1, 5), "f4"), np.array([[0, 0, 0, 1e9, 0]], "f4"))
+    hold_within(low, high, 0.1, 5.0, focus, 20.0, image)
+    wanted = [[40 - np.sqrt(9), 50, 90 + np.sqrt(14), 90, 77]]
+    np.testing.assert_allclose(image, wanted, rtol=1e-5)
 
 
 def test_masks_of_all_planes_add_up_to_one():
@@ -45,12 +92,9 @@ def test_masks_of_all_planes_add_up_to_one():
 
 def test_rows_that_a_plane_cannot_reach_are_left_alone():
     depth = np.repeat(np.array([[0], [9]], "f4"), 6, 1)
-    total, norm, square = np.zeros((1, 2, 6), "f4"), np.zeros((2, 6), "f4"), np.zeros((2, 6), "f4")
-    add_focused(
-        np.ones((1, 2, 6), "f4"), NONE_INVALID, depth, depth.min(1), depth.max(1), 0, 1.5, 0.7, 0.0,
-        total, norm, square,
-    )  # fmt: skip
-    for result in (total[0], norm, square):
+    total = np.zeros((1, 2, 6), "f4")
+    add_focused(np.ones((1, 2, 6), "f4"), NONE_INVALID, weights(depth), 0, total)
+    for result in (total[0], *sums(weights(depth), 1)):
         np.testing.assert_array_equal(result, [[1] * 6, [0] * 6])
 
 
@@ -59,9 +103,8 @@ def test_invalid_pixels_have_no_weight():
     invalid = np.zeros((8, 9), "f4")
     invalid[2:4, 5] = 1
     total, norm, square = np.zeros((2, 8, 9), "f4"), np.zeros((8, 9), "f4"), np.zeros((8, 9), "f4")
-    add_focused(
-        planes, invalid, depth, depth[:, 0], depth[:, 0], 0, 1.5, 0.7, 0.0, total, norm, square
-    )
+    add_focused(planes, invalid, weights(depth), 0, total)
+    add_focused_norms(invalid, weights(depth), 0, 1, 0.0, 20.0, norm, square)
     for result in (*total, norm, square):
         np.testing.assert_array_equal(result, 1 - invalid)
     total[:], norm[:] = 0, 0

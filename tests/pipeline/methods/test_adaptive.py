@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from support.beads import make_beads
 
 import zfuse
 from zfuse.pipeline.core._sample import Sample
@@ -98,3 +99,20 @@ def test_two_planes_far_apart_are_chosen_not_averaged():
     fused = zfuse.fuse(planes.astype(np.uint8))
     inside = np.abs(np.arange(128) - 64) > 8
     assert np.abs(fused.image[:, inside] - sharp[:, inside]).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("optics", "limit"),
+    [({"blur": 1.5}, 0.01), ({"blur": 0.8}, 0.01), ({"blur": 3.0}, 0.01),
+     ({"blur": 1.0, "widths": (4.0, 7.0)}, 0.01), ({"blur": 0.5, "planes": 21}, 0.01),
+     ({"blur": 1.5, "between": 0.3}, 0.015),
+     ({"blur": 1.5, "bits": 8, "heights": (4000.0, 28_000.0)}, 0.01)],
+)  # fmt: skip
+def test_beads_keep_the_brightness_of_their_best_plane(optics, limit):
+    """Peak (half a standard deviation), body (1 and 2) and the light of the whole bead (4)."""
+    beads = make_beads(**optics)
+    fused = zfuse.fuse(beads.planes)
+    for reach in (0.5, 1, 2, 4):
+        ratio = beads.brightness(fused.image, reach) / beads.best(reach)
+        assert abs(np.median(ratio) - 1) < limit, reach
+        assert np.abs(ratio - 1).max() < 0.035, reach
