@@ -39,7 +39,9 @@ def main() -> None:
             row = []
             for precision in ("fp32", "fp16"):
                 how = {"name": name, "runner": "onnxruntime", "precision": precision}
-                fused = np.moveaxis(np.asarray(zfuse.fuse(stack, how).image), 0, -1)
+                fused = np.moveaxis(
+                    np.asarray(zfuse.fuse(stack, how, channel="together").image), 0, -1
+                )
                 row.append(metrics.ssim(metrics.luma(fused), metrics.luma(truth), data_range=255))
             scores.append(row)
         fp32, fp16 = np.mean(scores, 0)

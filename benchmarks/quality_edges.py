@@ -81,7 +81,9 @@ def main() -> None:
             for f in folders
         )
         stack = from_array(np.moveaxis(np.stack([one, two]), -1, 1).copy(), axes="ZCYX")
-        fused = np.moveaxis(np.asarray(zfuse.fuse(stack, "select").image), 0, -1)
+        fused = np.moveaxis(
+            np.asarray(zfuse.fuse(stack, "select", channel="together").image), 0, -1
+        )
         a, b, wanted, start = (metrics.luma(x) for x in (one, two, truth, fused))
         sources = [edges(tensor(x)) for x in (a, b)]
         little = raised(tensor(start), sources, 0.006, 0.03).numpy()

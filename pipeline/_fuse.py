@@ -45,6 +45,7 @@ def fuse(
     ----------
     stack
         (Z, Y, X) or (C, Z, Y, X) array (NumPy, Zarr, Dask), or a `Stack` with one time point.
+        Channels of an array are no colours unless ``zfuse.from_array(array, rgb=True)`` says so.
     method
         Name of a method, or its name and settings, e.g. ``{"name": "select", "window": 13}``.
     channel

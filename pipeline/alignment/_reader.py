@@ -98,7 +98,7 @@ class AlignedReader(BaseReader):
         y, x = tile.core
         if all(self._window(each, y, x)[1] for each in self._transforms[t]):
             return fused
-        size = fused.image.shape[-2:]  # each channel may have its own depth
+        size = fused.depth.shape[-2:]  # each channel may have its own depth
         for depth, confidence in zip(
             fused.depth.reshape(-1, *size), fused.confidence.reshape(-1, *size), strict=True
         ):

@@ -10,7 +10,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from zfuse.errors import ZfuseError
@@ -70,6 +69,8 @@ def _chunks(chunk: tuple[int, int, int]) -> str:
 
 def _expected_time(stack: Stack) -> str:
     """Read and fold the first planes of one corner, and scale up."""
+    import numpy as np
+
     from zfuse.pipeline import make_job
     from zfuse.pipeline.core import Region
     from zfuse.pipeline.methods import DEFAULT_METHOD, make_method

@@ -59,6 +59,7 @@ def from_array(
     channel_names: Sequence[str] | None = None,
     z_step: float | None = None,
     pixel_size: float | tuple[float, float] | None = None,
+    rgb: bool = False,
     allow_missing: bool = False,
 ) -> Stack:
     """Make a stack of an array, without copying or computing it.
@@ -76,6 +77,8 @@ def from_array(
         Distance between planes in µm.
     pixel_size
         In µm, one number or (y, x).
+    rgb
+        The three channels are red, green and blue of one picture, which are in focus together.
     allow_missing
         Read chunks that a zarr array lacks as its fill value instead of refusing them.
 
@@ -87,7 +90,8 @@ def from_array(
     Raises
     ------
     ZfuseError
-        The axes don't fit, there is no z, an axis is empty, or the dtype can't be fused.
+        The axes don't fit, there is no z, an axis is empty, colours are not three channels, or the
+        dtype can't be fused.
     """
     source = f"{type(array).__module__.split('.')[0]} array"
     if not (hasattr(array, "shape") and hasattr(array, "dtype")):
@@ -99,6 +103,8 @@ def from_array(
         )
     layout = Layout(letters, tuple(array.shape), source)
     reader = _zarr_reader(array, layout, allow_missing) or ArrayReader(array, layout)
+    if rgb and layout.shape[1] != 3:
+        raise ZfuseError(f"rgb=True, but {source} has {layout.shape[1]} channel(s); colours are 3")
     if pixel_size is not None and not isinstance(pixel_size, tuple):
         pixel_size = (pixel_size, pixel_size)
     return Stack(
@@ -107,6 +113,7 @@ def from_array(
         name="array",
         source=source,
         channels=channels_named(channel_names, layout.shape[1], source),
+        rgb=rgb,
         pixel_size=pixel_size,
         z_step=z_step,
     )
