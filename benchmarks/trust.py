@@ -7,7 +7,7 @@
         --write docs/quality.md
 
 `--before` names a Python with an older zfuse: all is measured with it too, and the row `speed` is
-the rate beside it, in turns. `--write` renews the tables between `<!-- trust -->` and its end in
+the rate beside it, in turns; or a file that `--remember` wrote with that zfuse. `--write` renews the tables between `<!-- trust -->` and its end in
 the page; rows that were not asked for are taken from `--remember`. Data that may not be
 redistributed is scored where `--shared` has it.
 """
@@ -312,7 +312,8 @@ def main() -> None:
     parser.add_argument("--stacks", default="", help="parts of names of real stacks; default: all")
     parser.add_argument("--size", type=int, help="px of the middle, for `invented`; default: all")
     parser.add_argument("--method", default="adaptive", help="or a row of quality.py")
-    parser.add_argument("--before", metavar="PYTHON", help="of an older zfuse")
+    parser.add_argument("--before", metavar="PYTHON", help="of an older zfuse; or its FILE.json")
+    parser.add_argument("--python", default=sys.executable, help="of the zfuse that is measured")
     parser.add_argument("--turns", type=int, default=5, help="of `speed`")
     parser.add_argument("--shared", type=Path, default=root.parent / "shared" / "data")
     parser.add_argument("--remember", type=Path, metavar="FILE", help="rows of earlier runs")
@@ -322,7 +323,11 @@ def main() -> None:
     chosen = [name for name in asked.rows.split(",") if name]
     if unknown := set(chosen) - set(ROWS):
         sys.exit(f"no row {', '.join(sorted(unknown))}; there are: {', '.join(ROWS)}")
-    pythons = {"now": sys.executable} | ({"before": asked.before} if asked.before else {})
+    pythons, earlier = {"now": asked.python}, {}
+    if asked.before and asked.before.endswith(".json"):
+        earlier = json.loads(Path(asked.before).read_text(encoding="utf-8"))
+    elif asked.before:
+        pythons["before"] = asked.before
     known: dict[str, Any] = {}
     if asked.remember and asked.remember.exists():
         known = json.loads(asked.remember.read_text(encoding="utf-8"))
@@ -332,6 +337,8 @@ def main() -> None:
         for name in chosen:
             begun = time.perf_counter()
             row = ROWS[name](bench)
+            if name in earlier:
+                row = row.beside(Row.of_json(earlier[name]))
             known[name] = row.as_json()
             print(f"\n## {name} ({time.perf_counter() - begun:.0f} s)\n{row.table()}\n", flush=True)
             print(summary([row]), flush=True)

@@ -5,7 +5,7 @@ Must not know: data, metrics, methods.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -41,6 +41,15 @@ class Row:
         """Return the cases in Markdown."""
         lines = ["| " + " | ".join(self.head) + " |", "|---" * len(self.head) + "|"]
         return "\n".join([*lines, *("| " + " | ".join(line) + " |" for line in self.cells)])
+
+    def beside(self, earlier: Row) -> Row:
+        """Return the same with an earlier run's figures as those before."""
+        known = {figure.text: next(iter(figure.values.values())) for figure in earlier.figures}
+        figures = [
+            replace(f, values=f.values | {"before": known[f.text]}) if f.text in known else f
+            for f in self.figures
+        ]
+        return replace(self, figures=figures)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `of_json` takes."""
