@@ -7,9 +7,10 @@
         --write docs/quality.md
 
 `--before` names a Python with an older zfuse: all is measured with it too, and the row `speed` is
-the rate beside it, in turns; or a file that `--remember` wrote with that zfuse. `--write` renews the tables between `<!-- trust -->` and its end in
-the page; rows that were not asked for are taken from `--remember`. Data that may not be
-redistributed is scored where `--shared` has it.
+the rate beside it, in turns; or a file that `--remember` wrote with that zfuse (`--python`).
+`--write` renews the tables between `<!-- trust -->` and its end in the page; rows that were not
+asked for are taken from `--remember`. Data that may not be redistributed is scored where
+`--shared` has it.
 """
 
 from __future__ import annotations
