@@ -65,7 +65,9 @@ class RunConfig(Settings):
         "one channel for all: its name, or index from 0",
     )
     align: AlignMode = Field(
-        "none", description="undo drift: none, translation, or similarity (also scale and angle)"
+        "auto",
+        description="undo drift: auto (what surely moves), none, translation, or similarity (also "
+        "scale and angle)",
     )
     series: int | None = Field(None, ge=0, description="image of a collection; default: all")
     z_step: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm between planes")

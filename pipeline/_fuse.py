@@ -52,8 +52,8 @@ def fuse(
         Who decides on focus: ``"each"`` channel for itself (the colours of RGB together),
         ``"together"``, or one channel for all of them: its index or name.
     align
-        Undo drift of the planes: ``"none"``, ``"translation"``, or ``"similarity"``: also scale
-        and angle.
+        Undo drift of the planes: ``"none"``, ``"translation"``, ``"similarity"``: also scale and
+        angle; or ``"auto"``: what surely moves, which is the default for files (`zfuse.run`).
     tile
         Edge of a tile in pixels; the result does not depend on it.
     memory
@@ -91,10 +91,11 @@ def fuse(
     if memory is None and not chosen.own_threads:  # a network takes kilobytes a pixel
         memory = _AMPLE
     job = make_job(
-        opened, chosen, channel=channel, memory=memory, workers=workers, tile=tile, align=align,
-        min_confidence=min_confidence,
+        opened, chosen, channel=channel, memory=memory, workers=workers, tile=tile,
+        aligning=align != "none", min_confidence=min_confidence,
     )  # fmt: skip
-    job = align_job(job, align, Progress())
+    if align != "none":
+        job = align_job(job, align, Progress())
     _, channels, _, height, width = opened.shape
     image = np.empty((channels, height, width), opened.dtype)
     maps = (channels, height, width) if job.decisions.each else (height, width)

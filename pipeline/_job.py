@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core import Progress, Stack
     from zfuse.pipeline.methods import Method
 
-__all__ = ["Job", "align_job", "make_job", "open_jobs"]
+__all__ = ["Job", "align_job", "align_jobs", "make_job", "open_jobs"]
 
 
 @dataclass(frozen=True)
@@ -72,26 +72,34 @@ def open_jobs(config: RunConfig) -> list[Job]:
             open_stack(config.input, series=config.series, allow_missing=config.allow_missing)
         ]
 
-    def planned(tile: int | None) -> list[Job]:
-        return [
-            make_job(
-                stack.calibrated(z_step=config.z_step, pixel_size=config.pixel_size),
-                config.method,
-                channel=config.channel,
-                memory=config.memory,
-                workers=config.workers,
-                tile=tile,
-                align=config.align,
-                min_confidence=config.min_confidence,
-            )
-            for stack in stacks
-        ]
-
-    jobs = planned(config.tile)
-    if len(jobs) > 1:  # one sink serves one tile edge: images of a collection share the smallest
-        edge = min(job.plan.tile for job in jobs)
-        jobs = planned(max(64, edge // 64 * 64))
+    stacks = [
+        stack.calibrated(z_step=config.z_step, pixel_size=config.pixel_size) for stack in stacks
+    ]
+    aligning = config.align in ("translation", "similarity")
+    jobs = [_planned(config, stack, config.tile, aligning=aligning) for stack in stacks]
+    if len(jobs) > 1:
+        edge = _shared_edge(jobs)
+        jobs = [_planned(config, stack, edge, aligning=aligning) for stack in stacks]
     return jobs
+
+
+def _planned(config: RunConfig, stack: Stack, tile: int | None, *, aligning: bool) -> Job:
+    return make_job(
+        stack,
+        config.method,
+        channel=config.channel,
+        memory=config.memory,
+        workers=config.workers,
+        tile=tile,
+        aligning=aligning,
+        min_confidence=config.min_confidence,
+    )
+
+
+def _shared_edge(jobs: list[Job]) -> int:
+    """Return the tile edge of a collection: one sink serves one, images share the smallest."""
+    edge = min(job.plan.tile for job in jobs)
+    return max(64, edge // 64 * 64)
 
 
 def make_job(
@@ -102,10 +110,10 @@ def make_job(
     memory: int | None = None,
     workers: int | None = None,
     tile: int | None = None,
-    align: AlignMode = "none",
+    aligning: bool = False,
     min_confidence: float | None = None,
 ) -> Job:
-    """Plan one stack; `align_job` comes afterwards.
+    """Plan one stack, whose planes may be resampled while they are read (`aligning`).
 
     Raises
     ------
@@ -132,21 +140,42 @@ def make_job(
         memory=memory,
         workers=workers,
         tile=tile,
-        aligning=align != "none",
+        aligning=aligning,
         decisions=len(decisions.groups),
     )
     return Job(stack, method, plan, decisions, min_confidence=min_confidence)
 
 
+def align_jobs(jobs: list[Job], config: RunConfig, progress: Progress) -> list[Job]:
+    """Settle drift for all jobs; planes that are resampled while they are read need memory."""
+    jobs = [align_job(job, config.align, progress) for job in jobs]
+    if config.align == "auto" and any(job.aligned and job.aligned.reader for job in jobs):
+        plans = [_planned(config, job.stack, config.tile, aligning=True) for job in jobs]
+        if len(plans) > 1:
+            edge = _shared_edge(plans)
+            plans = [_planned(config, job.stack, edge, aligning=True) for job in jobs]
+        jobs = [replace(job, plan=new.plan) for job, new in zip(jobs, plans, strict=True)]
+    return jobs
+
+
 def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:
     """Find how the planes of a job lie on each other, and read them so from now on."""
-    if align == "none" or job.stack.shape[2] == 1:
+    if job.stack.shape[2] == 1:
         return job
-    from zfuse.pipeline.alignment import align_stack
+    from zfuse.pipeline.alignment import settle_drift
 
     begun = time.perf_counter()
-    aligned = align_stack(job.stack, align, job.decisions.channel, copies=job.method.copies_pixels)
-    progress.note(f"{job.stack.name}: {aligned.summary} ({time.perf_counter() - begun:.1f} s)")
+    method = job.method
+    aligned = settle_drift(
+        job.stack,
+        align,
+        job.decisions.channel,
+        method=method.name,
+        keeps_values=method.copies_pixels or method.measures,
+        copies=method.copies_pixels,
+    )
+    if aligned.summary:
+        progress.note(f"{job.stack.name}: {aligned.summary} ({time.perf_counter() - begun:.1f} s)")
     for line in aligned.warnings:
         progress.warn(f"{job.stack.name}: {line}")
     return replace(job, stack=aligned.stack, aligned=aligned)

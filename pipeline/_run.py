@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import zfuse
-from zfuse.pipeline._job import align_job, open_jobs
+from zfuse.pipeline._job import align_jobs, open_jobs
 from zfuse.pipeline._tiles import run_jobs
 from zfuse.pipeline.core import Progress
 from zfuse.pipeline.methods import warm_up
@@ -80,7 +80,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             progress.note(
                 f"method {jobs[0].method.name} decides no depth: the maps are a focus measure's"
             )
-        jobs = [align_job(job, config.align, progress) for job in jobs]
+        jobs = align_jobs(jobs, config, progress)
         output = open_output(
             config.output,
             [job.stack for job in jobs],

@@ -15,10 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from zfuse.pipeline.alignment._estimate import SURE, DetailPyramid, Fit, fit_pair
+from zfuse.pipeline.alignment._check import least_motion
+from zfuse.pipeline.alignment._estimate import DetailPyramid, Fit, fit_pair, holds, sure
 from zfuse.pipeline.alignment._planes import reduced_planes, reduction
 from zfuse.pipeline.alignment._reader import AlignedReader
-from zfuse.pipeline.alignment._similarity import IDENTITY, Similarity, common_area
+from zfuse.pipeline.alignment._similarity import IDENTITY, Similarity, common_area, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Aligned", "align_stack"]
 
-_WORSE = -2.5  # standard errors: a step that makes planes less alike
-_VAGUE = 0.15  # px of a reduced plane: a step that is known no better must be sure
 _LEAST, _LEAST_A_PLANE = 0.15, 0.015  # px: what small errors of many steps may add up to
 _FADE = 32.0  # px: a plane that ends inside the image
+_LOST = Fit(IDENTITY)  # a step that could not be found
 _WHOLE = 0.05  # px: so near to whole pixels a plane is copied
 
 
@@ -83,7 +83,12 @@ class Aligned:
 
 
 def align_stack(
-    stack: Stack, model: MotionModel, channel: int | None = None, *, copies: bool = False
+    stack: Stack,
+    model: MotionModel,
+    channel: int | None = None,
+    *,
+    copies: bool = False,
+    least: float = 0.0,
 ) -> Aligned:
     """Find how the planes of a stack lie on each other.
 
@@ -97,6 +102,9 @@ def align_stack(
         Channel that is looked at; by default all together. All channels move alike.
     copies
         Pixels will be copied, so planes must not fade into each other.
+    least
+        Pixels by which a corner must move, with three standard errors to spare, or the time point
+        is left as it is.
 
     Returns
     -------
@@ -105,7 +113,7 @@ def align_stack(
     """
     times, _, planes, *_ = stack.shape
     reference = planes // 2
-    motions = [_motion(stack, model, channel, t, reference) for t in range(times)]
+    motions = [_motion(stack, model, channel, t, reference, least) for t in range(times)]
     record = _record(stack, model, reference, motions)
     summary, warnings = _summary(motions), _warnings(motions)
     if not any(motion.moved for motion in motions):
@@ -117,7 +125,12 @@ def align_stack(
 
 
 def _motion(
-    stack: Stack, model: MotionModel, channel: int | None, t: int, reference: int
+    stack: Stack,
+    model: MotionModel,
+    channel: int | None,
+    t: int,
+    reference: int,
+    least: float,
 ) -> Motion:
     size = stack.shape[3:]
     fits: list[Fit] = []
@@ -127,38 +140,20 @@ def _motion(
         if before is not None:
             fits.append(fit_pair(before, here, model))
         before = here
-    steps = [fit.transform.regridded(reduction(stack)) if _holds(fit) else None for fit in fits]
-    chain = _joined([step or IDENTITY for step in steps], reference)
+    fits = [fit.regridded(reduction(stack)) if holds(fit) else _LOST for fit in fits]
+    chain = joined([fit.transform for fit in fits], reference)
     found = max(transform.reach(size) for transform in chain)
-    lost = steps.count(None) > len(steps) / 2
-    if lost or found < _LEAST + _LEAST_A_PLANE * len(chain) or not _sure(fits):
+    lost = [z for z, fit in enumerate(fits) if fit is _LOST]
+    held = [fit for fit in fits if fit is not _LOST]
+    small = found < _LEAST + _LEAST_A_PLANE * len(chain)
+    if least:
+        small |= least_motion(fits, reference, size)[1] < least
+    if len(lost) > len(fits) / 2 or small or not sure(held):
         return Motion((IDENTITY,) * len(chain), (), 0.0, found)
     # the plane on the far side of a lost step is the one that is not placed
-    kept = (z + 1 if z >= reference else z for z, step in enumerate(steps) if step is None)
+    kept = (z + 1 if z >= reference else z for z in lost)
     snapped = tuple(transform.snapped(size, _WHOLE) for transform in chain)
     return Motion(snapped, tuple(kept), found, found)
-
-
-def _holds(fit: Fit) -> bool:
-    """Whether a step is known well enough to be taken, given that the stack moves at all."""
-    return fit.certainty > SURE or (fit.certainty > _WORSE and fit.error < _VAGUE)
-
-
-def _sure(fits: Sequence[Fit]) -> bool:
-    """Whether planes become more alike by more than chance: together, or somewhere at once."""
-    certainties = [fit.certainty for fit in fits if _holds(fit)]
-    together = sum(certainties) / max(len(certainties), 1) ** 0.5
-    return together > SURE or max(certainties, default=0.0) > SURE + 1
-
-
-def _joined(steps: Sequence[Similarity], reference: int) -> list[Similarity]:
-    """Return the place in each plane of what the reference plane shows."""
-    chain = [IDENTITY] * (len(steps) + 1)
-    for z in range(reference, len(steps)):
-        chain[z + 1] = steps[z].after(chain[z])
-    for z in range(reference - 1, -1, -1):
-        chain[z] = steps[z].inverse().after(chain[z + 1])
-    return chain
 
 
 def _record(stack: Stack, model: str, reference: int, motions: Sequence[Motion]) -> dict[str, Any]:

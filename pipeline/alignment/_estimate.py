@@ -4,7 +4,7 @@ Duty: two grey planes in, a transform out, with the test that it makes them more
 know: files, the stack, which plane is the reference.
 
 Neighbouring planes differ least in defocus. A band of their detail, its contrast evened out, is
-what is compared: brightness drops out. Phase correlation gives a first shift on the coarsest level,
+what is compared: brightness drops out. Correlation gives a first shift on the coarsest level,
 and Newton steps on ever finer levels minimise the difference, Huber-weighted so that what moves by
 itself has little say.
 
@@ -17,7 +17,7 @@ anything.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import hypot, inf
+from math import copysign, hypot, inf, log1p, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,8 @@ from zfuse.pipeline.alignment._newton import Steps, equations, refined, warped
 from zfuse.pipeline.alignment._similarity import IDENTITY, Similarity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from zfuse.pipeline.alignment._newton import Equations
@@ -35,11 +37,11 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["SURE", "DetailPyramid", "Fit", "fit_pair"]
+__all__ = ["DetailPyramid", "Fit", "fit_pair", "holds", "sure"]
 
-SURE = 4.0
-"""Standard errors beyond which planes became more alike by more than chance."""
-
+_SURE = 4.0  # standard errors beyond which planes became more alike by more than chance
+_WORSE = -2.5  # standard errors: a step that makes planes less alike
+_VAGUE = 0.15  # px of a reduced plane: a step that is known no better must be sure
 _COARSEST = 48  # px: the shorter edge of the coarsest level
 _FINE, _COARSE = 1.2, 2.0  # px: standard deviations of the two Gaussians of the band
 _WINDOW = 8.0  # px: standard deviation of the window of the local contrast
@@ -59,7 +61,9 @@ class Fit:
     gain
         Growth of the correlation in blocks that the fit did not see, mean over blocks.
     certainty
-        The same in standard errors.
+        The same in standard errors, as many as are as unlikely for a normal distribution.
+    alike
+        The correlation itself after the fit, in blocks that it did not see.
     errors
         Standard errors of a coordinate of the centre, and of a corner by scale and angle, in px.
     """
@@ -68,6 +72,7 @@ class Fit:
     gain: float = 0.0
     certainty: float = 0.0
     errors: tuple[float, float] = (inf, inf)
+    alike: float = 0.0
 
     @property
     def error(self) -> float:
@@ -80,6 +85,18 @@ class Fit:
         return replace(
             self, transform=self.transform.regridded(step), errors=(step * shift, step * corner)
         )
+
+
+def holds(fit: Fit) -> bool:
+    """Whether a step is known well enough to be taken, given that the stack moves at all."""
+    return fit.certainty > _SURE or (fit.certainty > _WORSE and fit.error < _VAGUE)
+
+
+def sure(fits: Sequence[Fit], least: float = _SURE) -> bool:
+    """Whether planes become more alike by more than chance: together, or somewhere at once."""
+    certainties = [fit.certainty for fit in fits]
+    together = sum(certainties) / max(len(certainties), 1) ** 0.5
+    return together > least or max(certainties, default=0.0) > least + 1
 
 
 class DetailPyramid:
@@ -146,18 +163,19 @@ def fit_pair(
         if depth:
             transform = transform.regridded(2)
     # Of blurred planes the finest level shows only noise: the best known fit may be a coarser one.
-    for least in (SURE, -inf):
+    for least in (_SURE, -inf):
         if known := [fit for fit in fits if fit.certainty > least and fit.error < inf]:
             return min(known, key=lambda fit: fit.error)
     return Fit(IDENTITY)
 
 
 def _first_shift(fixed: Plane, moving: Plane) -> Similarity:
-    """Return the shift that phase correlation finds, or none if that is more alike."""
-    from skimage.registration import phase_cross_correlation
-
-    (dy, dx), *_ = phase_cross_correlation(fixed, moving, upsample_factor=4, normalization=None)
-    found = Similarity(shift=complex(-dx, -dy))
+    """Return the shift, in whole pixels, of the highest correlation, or none if that is higher."""
+    product = np.fft.rfft2(fixed).conj() * np.fft.rfft2(moving)
+    correlation = np.fft.irfft2(product, fixed.shape)
+    peak = np.unravel_index(int(correlation.argmax()), fixed.shape)
+    dy, dx = ((int(p) + n // 2) % n - n // 2 for p, n in zip(peak, fixed.shape, strict=True))
+    found = Similarity(shift=complex(dx, dy))
     return max((IDENTITY, found), key=lambda t: _alike(fixed, *warped(moving, t)))
 
 
@@ -178,7 +196,7 @@ def _tried(fixed: Plane, moving: Plane, transform: Similarity, model: MotionMode
     columns = int(column[-1]) + 1
     block = row[:, None] * columns + column[None]
     before = _block_alike(fixed, *warped(moving, IDENTITY), block)
-    gains = np.full(before.shape, np.nan)
+    gains, reached = (np.full(before.shape, np.nan) for _ in range(2))
     for half in (odd, ~odd):
         step = at_fit.step(half)
         if step is None:
@@ -188,14 +206,26 @@ def _tried(fixed: Plane, moving: Plane, transform: Similarity, model: MotionMode
         others = np.zeros(before.shape, np.bool_)
         others[block[~half]] = True
         gains[others] = (after - before)[others]
+        reached[others] = after[others]
     # What a block holds decides what it counts: most of a sparse image is empty.
     energy = np.bincount(block.ravel(), (fixed * fixed).ravel())
-    gains *= energy / energy.mean()
-    gains = gains[np.isfinite(gains)]
-    if len(gains) < _LEAST_BLOCKS:
+    share = energy / energy.mean()
+    here = np.isfinite(gains)
+    if here.sum() < _LEAST_BLOCKS:
         return Fit(IDENTITY)
+    gains, reached = (gains * share)[here], (reached * share)[here]
     mean, error = float(gains.mean()), float(gains.std(ddof=1)) / len(gains) ** 0.5
-    return Fit(transform, mean, mean / max(error, 1e-9), _errors(at_fit, block))
+    certainty = _normal(mean / max(error, 1e-9), len(gains) - 1)
+    return Fit(transform, mean, certainty, _errors(at_fit, block), float(reached.mean()))
+
+
+def _normal(t: float, freedom: int) -> float:
+    """Return the normal deviate that is as unlikely as Student's t (Wallace 1959).
+
+    A mean of few blocks lies several of its standard errors from 0 by chance.
+    """
+    size = sqrt(freedom * log1p(t * t / freedom))
+    return copysign((8 * freedom + 1) / (8 * freedom + 3) * size, t)
 
 
 def _errors(at_fit: Equations, block: NDArray[np.int64]) -> tuple[float, float]:

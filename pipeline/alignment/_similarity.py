@@ -15,12 +15,22 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["IDENTITY", "AlignMode", "MotionModel", "Similarity", "bounds", "common_area"]
+__all__ = [
+    "IDENTITY",
+    "AlignMode",
+    "MotionModel",
+    "Similarity",
+    "bounds",
+    "common_area",
+    "joined",
+]
 
 MotionModel = Literal["translation", "similarity"]
-AlignMode = Literal["none", "translation", "similarity"]
+AlignMode = Literal["auto", "none", "translation", "similarity"]
 Size = tuple[int, int]
 
 
@@ -85,6 +95,24 @@ class Similarity:
 
 
 IDENTITY = Similarity()
+
+
+def joined(steps: Sequence[Similarity], reference: int) -> list[Similarity]:
+    """Return the place in each plane of what the reference plane shows.
+
+    Parameters
+    ----------
+    steps
+        From each plane to the next: the place there of what is seen at a place here.
+    reference
+        Index of the reference plane.
+    """
+    chain = [IDENTITY] * (len(steps) + 1)
+    for z in range(reference, len(steps)):
+        chain[z + 1] = steps[z].after(chain[z])
+    for z in range(reference - 1, -1, -1):
+        chain[z] = steps[z].inverse().after(chain[z + 1])
+    return chain
 
 
 def bounds(transform: Similarity, size: Size) -> tuple[float, float, float, float]:

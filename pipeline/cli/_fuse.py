@@ -45,7 +45,9 @@ def fuse(
     align: Annotated[
         str | None,
         typer.Option(
-            metavar="MODE", help="Undo drift: none (default), translation, similarity (also scale)."
+            metavar="MODE",
+            help="Undo drift: auto (what surely moves; default), none, translation, similarity "
+            "(also scale).",
         ),
     ] = None,
     z_step: Annotated[

@@ -83,6 +83,12 @@ class Method(Settings, ABC):
         """Whether every output value is an input value of the same pixel, bit for bit."""
 
     @property
+    def measures(self) -> bool:
+        """Whether its settings are those with which intensities are those of the planes."""
+        wanted = self.keeps_intensities
+        return wanted is not None and all(getattr(self, k) == v for k, v in wanted.items())
+
+    @property
     def pixels(self) -> str:
         """What the output's values are: ``copied``, ``blended``, or ``re-synthesised``."""
         return "copied" if self.copies_pixels else "blended"
