@@ -7,10 +7,12 @@ file formats, sinks, Dask, what a method computes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.pipeline._channels import Decisions
 from zfuse.pipeline.core import Fused, Region, wait_all, within
 
 if TYPE_CHECKING:
@@ -165,10 +167,30 @@ def fold_tile(
         Image (C, h, w), depth and confidence (h, w), or (C, h, w) where each channel decides, of
         the tile's core.
     """
+    if job.plan.in_turn:
+        return _one_by_one(job, calibrations, t, tile, pool, cancel=cancel, advance=advance)
     reader = job.stack.reader
     fold = StripFold(job.method, job.plan.cut(tile), job.decisions.groups, reader.dtype, pool)
     _fold_planes(fold, fold.start(calibrations), job, t, tile, cancel, advance)
     return fold.finish()
+
+
+def _one_by_one(
+    job: Job, calibrations: Sequence[Any], t: int, tile: Region, *rest: Any, **more: Any
+) -> Fused:
+    """Fold each channel as a stack of its own, reading all planes once for each."""
+    shape = (job.stack.shape[1], *tile.shape)
+    fused = Fused(
+        np.empty(shape, job.stack.dtype), np.empty(shape, np.float32), np.empty(shape, np.float32)
+    )
+    for c, calibration in enumerate(calibrations):
+        alone = job.stack.only(c)
+        plan = replace(job.plan, in_turn=False)
+        one = replace(job, stack=alone, plan=plan, decisions=Decisions.of(alone))
+        part = fold_tile(one, [calibration], t, tile, *rest, **more)
+        fused.image[c] = part.image[0]
+        fused.depth[c], fused.confidence[c] = part.depth, part.confidence
+    return fused
 
 
 def _fold_planes(

@@ -9,6 +9,7 @@ know: files, who works on tiles, methods (only their halo, grid step and memory 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -72,6 +73,8 @@ class TilePlan:
         Tiles worked on at the same time.
     workers
         Threads that fold.
+    in_turn
+        Channels that decide each for themselves are folded one after another.
     """
 
     image: tuple[int, int]
@@ -82,6 +85,7 @@ class TilePlan:
     strips: int
     in_flight: int
     workers: int
+    in_turn: bool = False
 
     def tiles(self) -> Iterator[Region]:
         """Yield every tile and what it is shown, row by row."""
@@ -126,26 +130,57 @@ def plan_tiles(
     aligning
         Planes are resampled while they are read.
     decisions
-        Groups of as many channels each that are folded as if each were alone.
+        Groups of as many channels each that are folded as if each were alone: at once where that
+        fits the memory with tiles as large as for one, else one after another, which reads all
+        planes once a group (networks always: what they read takes little of their time).
 
     Raises
     ------
     ZfuseError
         The tile is no multiple of 64, or not even the smallest tile fits the memory.
     """
-    times, channels, planes, height, width = stack.shape
-    chunk_z, chunk_rows, chunk_columns = stack.reader.chunk
     unit = max(_UNIT, method.grid_step)
     if tile is not None and (tile < unit or tile % unit):
         raise ZfuseError(
             f"tile of {tile} px: it must be a multiple of {unit} for method {method.name!r}, e.g. "
             f"--tile {max(unit, tile // unit * unit)}"
         )
+    plan = functools.partial(
+        _plan, stack, method, memory=memory, workers=workers, tile=tile, aligning=aligning
+    )
+    if decisions == 1:
+        return plan(1, in_turn=False)
+    in_turn = plan(decisions, in_turn=True)
+    if method.own_threads:
+        return in_turn
+    try:
+        at_once = plan(decisions, in_turn=False)
+    except ZfuseError:
+        return in_turn
+    return at_once if at_once.tile >= in_turn.tile else in_turn
+
+
+def _plan(
+    stack: Stack,
+    method: Method,
+    decisions: int,
+    *,
+    memory: int | None,
+    workers: int,
+    tile: int | None,
+    aligning: bool,
+    in_turn: bool,
+) -> TilePlan:
+    """Choose for decisions that are folded at once, or one after another."""
+    times, channels, planes, height, width = stack.shape
+    chunk_z, chunk_rows, chunk_columns = stack.reader.chunk
+    unit = max(_UNIT, method.grid_step)
     # A block that ends inside a chunk decodes that chunk twice.
     blocks = sorted({min(planes, ceil(n / chunk_z) * chunk_z) for n in _BLOCKS}, reverse=True)
     edges = _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
     process = _PROCESS + (_ALIGNING if aligning else 0)
     default, lanes = DEFAULT_MEMORY[method.passes - 1], workers
+    folded, states = (stack.only(0), 1) if in_turn else (stack, decisions)
     if method.own_threads:
         edges = _network_edges(unit, max(height, width))
         process += _RUNNER
@@ -158,15 +193,17 @@ def plan_tiles(
         tiles = times * ceil(height / edge) * ceil(width / edge)
         wanted = min(ceil(lanes / strips), tiles)  # so many at once give every thread work
         for block in blocks:
-            needed = _tile_bytes(method, edge, strips, block, stack, aligning, decisions)
-            if decisions > 1:  # a copy of what each thread is shown of one group
+            needed = _tile_bytes(method, edge, strips, block, folded, aligning, states)
+            if in_turn:
+                needed += _beside_bytes(edge + 2 * method.halo, stack, aligning)
+            elif decisions > 1:  # a copy of what each thread is shown of one group
                 running = min(lanes, strips * decisions)
                 needed += running * _part_bytes(method, edge, strips, block, stack) / decisions
             fit = int((memory - process) // needed)
             if fit >= wanted or (edge == edges[-1] and fit > 0):
                 return TilePlan(
                     (height, width), edge, method.halo, method.grid_step, block, strips,
-                    min(wanted, fit), workers,
+                    min(wanted, fit), workers, in_turn,
                 )  # fmt: skip
     least = ceil((process + needed) / 1e6)
     given = f"{memory // 10**6}MB" if memory >= 10**6 else f"{memory} bytes"
@@ -220,6 +257,17 @@ def _state_bytes(method: Method, edge: int, strips: int, stack: Stack, decisions
         rows += strips * 2 * method.halo
     group = method.state_bytes(channels // decisions, stack.dtype.itemsize)
     return rows * columns * decisions * group
+
+
+def _beside_bytes(edge: int, stack: Stack, aligning: bool) -> int:
+    """Bytes of a tile beside the channel that is folded: planes of all of them, and their results.
+
+    `edge`: of what is shown of the tile.
+    """
+    _, channels, _, height, width = stack.shape
+    read = stack.reader.chunk[0] + _ALIGNED_PLANES * aligning
+    a_pixel = read * stack.dtype.itemsize + stack.dtype.itemsize + 8  # image, depth, confidence
+    return min(edge, height) * min(edge, width) * channels * a_pixel
 
 
 def _part_bytes(method: Method, edge: int, strips: int, block: int, stack: Stack) -> float:

@@ -51,8 +51,7 @@ def run_jobs(jobs: Sequence[Job], writers: Sequence[Write], progress: Progress) 
             progress.advance(voxels)
 
     for job, write in zip(jobs, writers, strict=True):
-        threads = 1 if job.method.own_threads else job.plan.workers
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="zfuse-fold")
+        pool = ThreadPoolExecutor(job.plan.workers, thread_name_prefix="zfuse-fold")
         tasks = ThreadPoolExecutor(job.plan.in_flight, thread_name_prefix="zfuse-tile")
         try:
             _run_job(job, write, pool, tasks, cancel, advance)

@@ -157,5 +157,8 @@ class ChannelReader(BaseReader):
         self._source, self._channel = source, channel
 
     def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
-        """Fill `out`, (planes, 1, Y, X), with the window."""
-        out[:, 0] = self._source.read(t, z, y, x)[:, self._channel]
+        """Fill `out`, (planes, 1, Y, X), with the window; a chunk of planes at a time."""
+        for start in range(z.start, z.stop, self.chunk[0]):
+            part = slice(start, min(start + self.chunk[0], z.stop))
+            at = slice(part.start - z.start, part.stop - z.start)
+            out[at, 0] = self._source.read(t, part, y, x)[:, self._channel]

@@ -82,6 +82,7 @@ def test_any_tile_strip_and_block_gives_the_same_bits(
     method = make_method(name)
     _, _, planes, height, width = stack.shape
     unit = max(64, method.grid_step)
+    channel = data.draw(CHANNEL)
     plan = TilePlan(
         (height, width),
         tile=unit * data.draw(st.integers(1, 3)),
@@ -91,8 +92,8 @@ def test_any_tile_strip_and_block_gives_the_same_bits(
         strips=data.draw(st.integers(1, 4)),
         in_flight=1,
         workers=2,
+        in_turn=channel == "each" and stack.shape[1] > 1 and data.draw(st.booleans()),
     )
-    channel = data.draw(CHANNEL)
     whole = direct(name, stack, channel)
     decisions = Decisions.of(stack, channel)
     calibrations = decisions.calibrate(method, stack)

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline import make_job
-from zfuse.pipeline._plan import DEFAULT_MEMORY, TilePlan, plan_tiles
+from zfuse.pipeline._plan import DEFAULT_MEMORY, NETWORK_MEMORY, TilePlan, plan_tiles
 from zfuse.pipeline.core._stack import Channel, Stack
 from zfuse.pipeline.methods import METHODS, make_method
 
@@ -90,6 +90,19 @@ def test_a_plan_does_not_depend_on_planes_or_image_size(name: str) -> None:
     # Networks' tiles are even parts of the image, as large as fits.
     even = 0.2 if make_method(name).own_threads else 0
     assert need(16, 65536) == pytest.approx(need(16, 16384), rel=even)
+
+
+@every_method
+@pytest.mark.parametrize("size", [1024, 2048, 20000])
+def test_channels_that_decide_for_themselves_keep_the_tile(name: str, size: int) -> None:
+    """Small tiles would cost more than the channels do; what stands beside one takes little."""
+    method = make_method(name)
+    default = NETWORK_MEMORY if method.own_threads else DEFAULT_MEMORY[method.passes - 1]
+    alone = planned(name, shape=(1, 1, 16, size, size))
+    plan = planned(name, shape=(1, 3, 16, size, size), decisions=3, memory=int(1.3 * default))
+    assert plan.tile >= alone.tile
+    ample = planned(name, shape=(1, 3, 16, size, size), decisions=3, memory=10**12)
+    assert ample.in_turn == method.own_threads
 
 
 @pytest.mark.parametrize("size", [40, 1500, 2048, 3000, 20000])
