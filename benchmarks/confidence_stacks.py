@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-SIZE = 192
+SIZE = 192  # px
 _RELIEFS = ("mixed", "slope", "steps", "fractal", "spheres")
 _TEXTURES = ("rough", "fine", "sparse", "weak", "spots")
 

@@ -20,6 +20,7 @@ from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
 from zfuse.kernels.cpu._strongest import keep_strongest, reduce_by_strength
+from zfuse.kernels.cpu._trust import peak_evidence, probability, roughness
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
 from zfuse.kernels.cpu._wiener import shrink_band
@@ -55,8 +56,11 @@ __all__ = [
     "majority_filter",
     "median_3x3",
     "mix_signal",
+    "peak_evidence",
+    "probability",
     "reduce_by_strength",
     "reduce_plane",
+    "roughness",
     "shrink_band",
     "smooth_signal",
     "subtract_expanded",

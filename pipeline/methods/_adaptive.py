@@ -41,6 +41,7 @@ from zfuse.pipeline.methods.parts import (
     DecisionPlanes,
     DepthSearch,
     FloatPlanes,
+    Trust,
     camera_noise,
     estimate_response,
     mix,
@@ -64,7 +65,6 @@ _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is 
 _DISTRUST = 0.03
 _LEAST_STRENGTH = 1.0  # energy of one step
 _SPARSE = 0.6  # planes: below, neighbours share less than 1/4 of their contrast
-_NOISE_PEAK = 2.0  # significance that the highest of many planes reaches in noise alone
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class _Calibration:
     unit: float
     noise: tuple[CameraNoise, ...]
     planes: int
+    trust: Trust
 
 
 class Adaptive(Method):
@@ -125,7 +126,7 @@ class Adaptive(Method):
         blend = Blend.calibrate(sample)
         channels, planes = sample.stack.shape[1:3]
         steps = float(np.iinfo(sample.stack.dtype).max) if blend.signal.native else 2.0**18 - 1
-        stacks, depths, strengths = [], [], []
+        stacks, depths, strengths, evidence = [], [], [], []
         for column in sample.columns:
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
@@ -136,6 +137,7 @@ class Adaptive(Method):
             found = search.finish()
             depths.append(found.depth)
             strengths.append(float(found.strength.mean()))
+            evidence.append(found.evidence.means())
         response = estimate_response(stacks, depths, _LEVELS, blend.step) if planes > 1 else None
         width = response.width if response else 1.5
         ratios = response.signal_to_noise if response else (0.0,) * _LEVELS
@@ -154,6 +156,10 @@ class Adaptive(Method):
             float(unit),
             tuple(CameraNoise(n.gain / unit, n.floor / unit / unit) for n in noise),
             planes,
+            Trust(
+                "adaptive",
+                (np.log(planes), np.log(width), np.log1p(ratios[0]), *np.mean(evidence, 0)),
+            ),
         )
 
     def start(
@@ -207,7 +213,9 @@ class _PicturePass:
         self._floats, self._decision = first.floats, first.decision
         self._calibration = calibration = first.calibration
         self._unit = np.float32(calibration.unit)
-        self._found = found = first.search.finish()
+        found = first.search.finish()
+        self._fine_is_sure = found.fine_is_sure
+        self._confidence = calibration.trust.probability(found.evidence)
         self._centroid = Centroid(first.wide, found.depth, calibration.planes)
         self._picture: BandAverage | ChosenPixels
         if calibration.sparse:
@@ -235,21 +243,17 @@ class _PicturePass:
             self._picture.add(np.ascontiguousarray(values[:, *cut]), invalid, z + i)
 
     def finish(self) -> Fused:
-        """Rebuild the image and refine the depth.
-
-        Confidence is t / (t + 3), where t is how far the significance of the peak (in standard
-        deviations of noise) exceeds the 2 that noise alone reaches.
-        """
+        """Rebuild the image and refine the depth."""
         image = np.zeros((len(self._calibration.noise), *self._floats.shape), np.float32)
         image[:, *within(self._wide.core, self._wide.shown)] = self._picture.image()
         image *= self._unit
         core = within(self._region.core, self._wide.core)
-        depth = self._centroid.refined(self._found.fine_is_sure)
+        depth = self._centroid.refined(self._fine_is_sure)
         clean = np.empty_like(depth)
         median_3x3(depth, clean)
         last = self._calibration.planes - 1
-        above = np.maximum(self._found.significance[core] - np.float32(_NOISE_PEAK), 0)
-        confidence = np.asarray(above / (above + np.float32(SURE)), np.float32)
+        confidence = self._calibration.trust.at_full_size(self._confidence, depth.shape)
+        confidence = np.ascontiguousarray(confidence[core])
         unknown = self._floats.never_valid()
         if unknown is not None:
             confidence[unknown] = 0

@@ -68,6 +68,13 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.methods.parts._response import estimate_response as estimate_response
     from zfuse.pipeline.methods.parts._running import WeightedMean as WeightedMean
+    from zfuse.pipeline.methods.parts._trust import (
+        Evidence as Evidence,
+        ScalePeak as ScalePeak,
+        Trust as Trust,
+        collect_evidence as collect_evidence,
+        halved as halved,
+    )
     from zfuse.pipeline.methods.parts._value_range import (
         ChannelRange as ChannelRange,
         DecisionRange as DecisionRange,
@@ -93,6 +100,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],
         "_response": ["estimate_response"],
         "_running": ["WeightedMean"],
+        "_trust": ["Evidence", "ScalePeak", "Trust", "collect_evidence", "halved"],
         "_value_range": ["ChannelRange", "DecisionRange"],
     },
 )

@@ -20,6 +20,7 @@ from zfuse.kernels import INVALID, median_3x3, reduce_plane
 from zfuse.pipeline.core import Region
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
 from zfuse.pipeline.methods.parts._pyramid import expanded
+from zfuse.pipeline.methods.parts._trust import ScalePeak, collect_evidence, halved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Signal
+    from zfuse.pipeline.methods.parts._trust import Evidence
 
     Plane = NDArray[np.float32]
 
@@ -36,7 +38,8 @@ _FINE_WINDOW = 5
 _COARSE_WINDOWS = (3, 5, 9, 17)  # of half-size pixels
 _STRENGTH = 1  # the window whose score tells strong detail from weak
 SEARCH_REACH = 24  # pixels: the widest window and the reduction before it need 2 · 9 + 3
-SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 8
+SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 32
+ROUGHNESS_RADII = (1, 2, 4, 8)  # half-size pixels
 SURE = 3.0
 """Significance from which a peak is believed."""
 _SURE_FINE, _SURE_REFINED = 2.0, 6.0
@@ -55,12 +58,8 @@ class FoundDepth(NamedTuple):
     """Score of the peak at half size, an energy."""
     fine_is_sure: NDArray[np.bool_]
     """(h, w), where the finest scale stands out clearly enough to be refined."""
-    scale: NDArray[np.uint8]
-    """(h, w), which decided: 0 the finest, then those of half-size planes, from fine to wide."""
-    bend: Plane
-    """(h, w), how sharp that peak is: 2 - (s_{i-1} + s_{i+1}) / s_i of its scores, 0 flat to 2."""
-    spread: Plane
-    """(h, w), in planes: how far the depths of the half-size scales lie apart."""
+    evidence: Evidence
+    """For and against the depth, at half size: of the half-size scales, then of the finest."""
 
 
 class DepthSearch:
@@ -123,32 +122,25 @@ class DepthSearch:
     def finish(self) -> FoundDepth:
         """Return the depth of the core."""
         strength = self._coarse[_STRENGTH].best.copy()
-        depth, trust, bend = _finished(self._coarse[-1], _COARSE_SPREAD)
-        scale = np.full(depth.shape, len(self._coarse), np.uint8)
-        lowest, highest = depth.copy(), depth.copy()
-        for number, peak in reversed(list(enumerate(self._coarse[:-1], start=1))):
-            here, sure, sharp = _finished(peak, _COARSE_SPREAD)
+        found = [_finished(peak, _COARSE_SPREAD) for peak in self._coarse]
+        depth, trust = (widest.copy() for widest in found[-1][:2])
+        for here, sure, _ in reversed(found[:-1]):
             better = sure > SURE
             np.copyto(depth, here, where=better)
             np.copyto(trust, np.maximum(sure, trust), where=better)
-            np.copyto(bend, sharp, where=better)
-            scale[better] = number
-            np.minimum(lowest, here, out=lowest)
-            np.maximum(highest, here, out=highest)
-        shape = self._region.shape
-        depth, trust, bend = (expanded(half, shape) for half in (depth, trust, bend))
-        spread, scale = expanded(highest - lowest, shape), _doubled(scale, shape)
-        here, sure, sharp = _finished(self._fine, _FINE_SPREAD)
+        depth, trust = (expanded(half, self._region.shape) for half in (depth, trust))
+        here, sure, finest = _finished(self._fine, _FINE_SPREAD)
+        peaks = [peak for _, _, peak in found]
+        peaks.append(ScalePeak(halved(finest.depth), halved(finest.stands_out), finest.gain))
         fine_is_sure = sure > _SURE_REFINED
         # Among many planes noise makes a fine peak somewhere: far from the coarse one, be strict.
         better = (sure > _SURE_FINE) & ((np.abs(here - depth) < _NEAR) | fine_is_sure)
         np.copyto(depth, here, where=better)
         np.copyto(trust, sure, where=better & (sure > trust))
-        np.copyto(bend, sharp, where=better)
-        scale[better] = 0
         clean = np.empty_like(depth)
         median_3x3(depth, clean)
-        return FoundDepth(clean, trust, strength, fine_is_sure, scale, bend, spread)
+        evidence = collect_evidence(halved(clean), peaks, self._fine.planes, ROUGHNESS_RADII)
+        return FoundDepth(clean, trust, strength, fine_is_sure, evidence)
 
 
 def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
@@ -156,17 +148,13 @@ def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
     return y, x
 
 
-def _doubled(half: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Repeat half-size pixels."""
-    return np.ascontiguousarray(half.repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]])
-
-
-def _finished(peak: FocusPeak, spread: float) -> tuple[Plane, Plane, Plane]:
-    """Return depth, significance and bend of a peak, whose window sums spread so much per side.
+def _finished(peak: FocusPeak, spread: float) -> tuple[Plane, Plane, ScalePeak]:
+    """Return depth and significance of a peak, whose window sums spread so much per side, and it.
 
     Its confidence is 1 - others/peak, its significance (peak - others) / (deviation of others).
     """
-    bend = peak.bend()
     depth, stands_out = peak.finish()
     ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))
-    return depth, np.asarray(ratio * np.float32(spread * peak.window), np.float32), bend
+    gain = spread * peak.window
+    found = ScalePeak(depth, stands_out, gain / SURE)
+    return depth, np.asarray(ratio * np.float32(gain), np.float32), found

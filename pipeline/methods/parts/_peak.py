@@ -154,11 +154,6 @@ class FocusPeak:
         )  # fmt: skip
         self.planes = z + len(signal)
 
-    def bend(self) -> NDArray[np.float32]:
-        """Return how sharp the peak is (h, w): 2 - (s_{i-1} + s_{i+1}) / s_i of its scores."""
-        p, q = self._peak.before, self._peak.after
-        return np.float32(2) - (p.astype(np.float32) + q) * np.float32(1 / 65535)
-
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return depth in planes and confidence, both (h, w)."""
         depth, confidence = self._peak.best, self._peak.total  # in place: memory peaks here
