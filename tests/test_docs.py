@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from zfuse.pipeline.cli._app import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/tour.md"]
+PAGES = ["README.md", "docs/tour.md", "docs/howto/trust.md"]
 FENCE = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
