@@ -4,7 +4,6 @@ from zfuse.kernels.cpu._band_average import (
     FocusWeights,
     add_focused,
     add_focused_norms,
-    add_masked,
     hold_within,
 )
 from zfuse.kernels.cpu._centroid import RunningCentroid, fold_centroid
@@ -39,7 +38,6 @@ __all__ = [
     "add_expanded",
     "add_focused",
     "add_focused_norms",
-    "add_masked",
     "add_weighted",
     "analyse_plane",
     "downsample",

@@ -1,8 +1,7 @@
 """Weighted sums of planes round a depth that is known (CPU).
 
 Duty: add one plane to a sum of coefficients, with a weight that falls with its distance from the
-depth, or to a sum of pixels, where it is the chosen one. Must not know: where depth and weights
-come from.
+depth. Must not know: where depth and weights come from.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
-from zfuse.kernels.cpu._rows import add_product, add_row, binomial_5, clear_where
+from zfuse.kernels.cpu._rows import add_product, clear_where
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
 
-__all__ = ["FocusWeights", "add_focused", "add_focused_norms", "add_masked", "hold_within"]
+__all__ = ["FocusWeights", "add_focused", "add_focused_norms", "hold_within"]
 
 _REACH = float(np.sqrt(6.0))
 """Distance from focus at which a response has vanished, in units of its width."""
@@ -89,10 +88,20 @@ def _least_row(distrust, least, plain, out):
 
 
 @jit
-def _add_norms_row(weight, response, least, norm, square):
+def _raised_row(depth, distrust, scale, least, held, out):
+    """Write 1 / h of one row; see `add_focused_norms`."""
+    for x in range(out.size):
+        d = depth[x] - np.rint(depth[x])
+        u = max(float32(1) - d * d * scale, float32(0))
+        lost = float32(1) - max(u * u * u, least)
+        out[x] = float32(1) / (float32(1) - lost * distrust[x] / (held + distrust[x]))
+
+
+@jit
+def _add_norms_row(weight, response, least, raised, norm, square):
     for x in range(norm.size):
         a = weight[x]
-        norm[x] += a * max(response[x], least[x])
+        norm[x] += a * max(response[x], least[x]) * raised[x]
         square[x] += a * a
 
 
@@ -145,17 +154,20 @@ def add_focused(bands: Plane, invalid: Plane, focus: FocusWeights, z: float, tot
 @jit_allocating
 def add_focused_norms(
     invalid: Plane, focus: FocusWeights, first: int, stop: int, least: float, plain: float,
-    norm: Plane, square: Plane,
+    held: float, norm: Plane, square: Plane,
 ) -> None:  # fmt: skip
     """Add what `add_focused` divides by, for planes from `first` to before `stop`, in place.
 
     With a, g and D as in `add_focused`::
 
         l = 1 - (1 - least) plain / (plain + D)
-        norm = Σ a max(g, l)
+        h = 1 - (1 - max(g(e), least)) D / (held + D)
+        norm = Σ a max(g, l) / h
         square = Σ a²           variance of total, in units of the noise's
 
-    It needs the depth only, no plane: one pass over memory instead of one a plane.
+    e is the distance from the depth to the nearest plane: h = g(e) is what that plane shows of a
+    coefficient in focus, h = 1 all of it. Depth is needed only, no plane: one pass over memory
+    instead of one a plane.
 
     Parameters
     ----------
@@ -170,18 +182,22 @@ def add_focused_norms(
         coefficient is raised to make up for defocus: 1 raises nothing.
     plain : float
         D at which half of that is left: what stands far out of the noise is not raised.
+    held : float
+        D at which the mean restores half of what the nearest plane has lost itself.
     norm, square : (Y, X) float32
         Updated; both start at 0.
     """
     height, columns = focus.depth.shape
     g, a = np.empty(columns, np.float32), np.empty(columns, np.float32)
     trust, bound = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    raised = np.empty(columns, np.float32)
     width = np.float32(focus.width)
     reach = np.float32(_REACH) * width
     scale = np.float32(1) / (np.float32(6) * width * width)
     for y in range(height):
         _distrust_row(focus.strength, y, np.float32(focus.distrust), trust)
         _least_row(trust, np.float32(least), np.float32(plain), bound)
+        _raised_row(focus.depth[y], trust, scale, np.float32(least), np.float32(held), raised)
         for z in range(first, stop):
             here = np.float32(z)
             if here < focus.lowest[y] - reach or here > focus.highest[y] + reach:
@@ -189,7 +205,7 @@ def add_focused_norms(
             _weigh(focus.depth[y], trust, here, scale, g, a)
             if invalid.shape[0] > 0:
                 clear_where(invalid[y], a)
-            _add_norms_row(a, g, bound, norm[y], square[y])
+            _add_norms_row(a, g, bound, raised, norm[y], square[y])
 
 
 @jit
@@ -234,70 +250,3 @@ def hold_within(
         _hold_row(
             low[y], high[y], np.float32(gain), np.float32(floor), trust, np.float32(plain), image[y]
         )
-
-
-@jit
-def _is_plane(index, z, out):
-    for x in range(out.size):
-        out[x] = float32(1) if index[x] == z else float32(0)
-
-
-@jit
-def _binomial_row(row, out):
-    last = row.size - 1
-    for x in range(out.size):
-        out[x] = (
-            row[max(x - 2, 0)]
-            + row[min(x + 2, last)]
-            + float32(4) * (row[max(x - 1, 0)] + row[min(x + 1, last)])
-            + float32(6) * row[x]
-        ) * float32(1 / 16)
-
-
-@jit_allocating
-def add_masked(
-    planes: Plane, invalid: Plane, index: NDArray[np.int32], quiet: Plane, share: float, z: int,
-    total: Plane, norm: Plane,
-) -> None:  # fmt: skip
-    """Add one plane where it is the chosen one, with edges softened over two pixels, in place.
-
-    With b the [1 4 6 4 1]/16 kernel in both directions, the mean of the planes is total / norm::
-
-        a = (1 - quiet) (b * [index = z]) + quiet share     the plane's weight
-        total = Σ a planes
-        norm = Σ a
-
-    Parameters
-    ----------
-    planes : (C, Y, X) float32
-        Pixels of plane `z`.
-    invalid : (Y, X) float32, or (0, 0) where all pixels are valid
-        Above 0 where the plane is unknown: weight 0.
-    index : (Y, X) int32
-        The chosen plane; replicated at the edge.
-    quiet : (Y, X) float32
-        1 where nothing is ever in focus: there every plane counts `share`.
-    share : float
-        1 / number of planes.
-    z : int
-        Index of the plane.
-    total : (C, Y, X) float32
-    norm : (Y, X) float32
-        Updated; both start at 0.
-    """
-    height, width = index.shape
-    mask = np.empty((5, width), np.float32)
-    column = np.empty(width, np.float32)
-    weight = np.empty(width, np.float32)
-    for y in range(height):
-        for i in range(5):
-            _is_plane(index[min(max(y - 2 + i, 0), height - 1)], z, mask[i])
-        binomial_5(mask[0], mask[1], mask[2], mask[3], mask[4], column)
-        _binomial_row(column, weight)
-        for x in range(width):
-            weight[x] += quiet[y, x] * (np.float32(share) - weight[x])
-        if invalid.shape[0] > 0:
-            clear_where(invalid[y], weight)
-        for c in range(planes.shape[0]):
-            add_product(weight, planes[c, y], total[c, y])
-        add_row(weight, norm[y])

@@ -13,9 +13,9 @@ and D, come from the stack itself (`_response.py`). What is left of the noise is
 Wiener filter with the known variance. A centroid of the focus score round the peak refines the
 depth.
 
-Where planes are further apart than the depth of field (g of the neighbour below 1/4) there is
-nothing to average: pixels are taken from the chosen plane, with edges softened over two pixels, and
-where nothing is in focus from the mean of all planes.
+Where planes are further apart than the depth of field g of all planes but the nearest is 0 in the
+fine bands: each coefficient is one plane's. Coarse bands still pass from plane to plane over their
+own width, so that no outline appears that no plane has.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods.parts import (
     SEARCH_BYTES,
     SEARCH_REACH,
-    SURE,
     BandAverage,
     Blend,
     CameraNoise,
     Centroid,
-    ChosenPixels,
     DecisionPlanes,
     DepthSearch,
     FloatPlanes,
@@ -64,7 +62,7 @@ _PYRAMID_REACH = 8 << _LEVELS
 _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is so much wider
 _DISTRUST = 0.03
 _LEAST_STRENGTH = 1.0  # energy of one step
-_SPARSE = 0.6  # planes: below, neighbours share less than 1/4 of their contrast
+_LEAST_WIDTH = 0.25  # planes: a depth half-way between two planes is still reached by both
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,6 @@ class _Calibration:
     steps: float
     widths: tuple[float, ...]
     distrust: tuple[float, ...]
-    sparse: bool
     unit: float
     noise: tuple[CameraNoise, ...]
     planes: int
@@ -143,6 +140,8 @@ class Adaptive(Method):
         ratios = response.signal_to_noise if response else (0.0,) * _LEVELS
         # Both hold noise: the energy of a band over its noise, for each unit of strength.
         strength = max(float(np.mean(strengths)), _LEAST_STRENGTH)
+        first = max(_FIRST_WIDTH * width, _LEAST_WIDTH)
+        widths = tuple(first * _WIDER**level for level in range(_LEVELS + 1))
         # A power of two: no digit of a float changes.
         whole_numbers = sample.stack.dtype.kind != "f"
         unit = 1.0 if whole_numbers else 2.0 ** -np.floor(np.log2(max(blend.signal.weights)))
@@ -150,9 +149,8 @@ class Adaptive(Method):
         return _Calibration(
             blend,
             steps,
-            tuple(_FIRST_WIDTH * width * _WIDER**level for level in range(_LEVELS + 1)),
+            widths,
             tuple(_DISTRUST * (1 + r) / strength for r in (*ratios, ratios[-1])),
-            planes <= 2 or (response is not None and width < _SPARSE),
             float(unit),
             tuple(CameraNoise(n.gain / unit, n.floor / unit / unit) for n in noise),
             planes,
@@ -217,17 +215,12 @@ class _PicturePass:
         self._fine_is_sure = found.fine_is_sure
         self._confidence = calibration.trust.probability(found.evidence)
         self._centroid = Centroid(first.wide, found.depth, calibration.planes)
-        self._picture: BandAverage | ChosenPixels
-        if calibration.sparse:
-            quiet, channels = found.significance < SURE, len(calibration.noise)
-            self._picture = ChosenPixels(channels, calibration.planes, found.depth, quiet)
-        else:
-            # One band is the pixels: their values are averaged, and nothing else happens to them.
-            bands = 1 if method.quantitative else _LEVELS + 1
-            self._picture = BandAverage(
-                found.depth, found.strength, calibration.widths[:bands],
-                calibration.distrust[:bands], calibration.noise, method.denoise,
-            )  # fmt: skip
+        # One band is the pixels: their values are averaged, and nothing else happens to them.
+        bands = 1 if method.quantitative else _LEVELS + 1
+        self._picture = BandAverage(
+            found.depth, found.strength, calibration.widths[:bands],
+            calibration.distrust[:bands], calibration.noise, method.denoise,
+        )  # fmt: skip
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""

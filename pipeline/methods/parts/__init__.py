@@ -7,7 +7,6 @@ import lazy_loader
 if TYPE_CHECKING:
     from zfuse.pipeline.methods.parts._band_average import (
         BandAverage as BandAverage,
-        ChosenPixels as ChosenPixels,
     )
     from zfuse.pipeline.methods.parts._bands import (
         BandMethod as BandMethod,
@@ -83,7 +82,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_band_average": ["BandAverage", "ChosenPixels"],
+        "_band_average": ["BandAverage"],
         "_bands": ["BandMethod", "BandTransform"],
         "_blending": ["Blend", "BlendingMethod", "BlendingState", "mix"],
         "_carried": ["Carried"],

@@ -1,8 +1,8 @@
 """The picture of a depth map: planes averaged band by band, each as far as it is in focus.
 
-Duty: with the depth known, weighted sums of a pyramid's bands and the image that they make; or sums
-of pixels, where planes are far apart. Must not know: how the depth was found, where widths and
-noise come from. The weights are explained in `_adaptive.py`.
+Duty: with the depth known, weighted sums of a pyramid's bands and the image that they make. Must
+not know: how the depth was found, where widths and noise come from. The weights are explained in
+`_adaptive.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from zfuse.kernels import (
     FocusWeights,
     add_focused,
     add_focused_norms,
-    add_masked,
     hold_within,
     reduce_by_strength,
     shrink_band,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["BandAverage", "ChosenPixels"]
+__all__ = ["BandAverage"]
 
 _LEAST_RESPONSE = 0.3  # a plane's coefficient is raised by a factor of 3 at most …
 _LEAST_NARROW = 0.8  # … or of 1.25, where half a plane of defocus halves a band's contrast: there
@@ -41,6 +40,9 @@ _NARROW = 0.42  # planes of width; a wrong depth would sharpen what is sharp
 # D at which half of that is left: signal 30 dB above the noise (.03 of `_DISTRUST`). No score of
 # the simulated stacks changes above 20; beads keep the brightness of their best plane.
 _PLAIN = 20.0
+# D at which half of what the nearest plane has lost is restored. Contrast that no plane has is an
+# error of depth or model where noise does not ask for a mean: half of what edges are invented.
+_HELD = 2.0
 _LEAST_NORM = np.float32(1e-6)
 _SHRINK_RADIUS = 3
 _SHRINK_SHARE = 0.5  # 0.6 / 1.2, best on the simulated stacks
@@ -82,7 +84,7 @@ class Band:
         if self._counted < 0:
             self._norm[...], self._square[...], self._counted = 0, 0, 0
         add_focused_norms(
-            invalid, self.focus, self._counted, stop, self._least, _PLAIN, self._norm,
+            invalid, self.focus, self._counted, stop, self._least, _PLAIN, _HELD, self._norm,
             self._square,
         )  # fmt: skip
         self._counted = stop
@@ -180,35 +182,3 @@ class BandAverage:
         limits = self._range.low, self._range.high
         for plane, low, high, noise in zip(image, *limits, self._noise, strict=True):
             hold_within(low, high, noise.gain, noise.floor, self._bands[0].focus, _PLAIN, plane)
-
-
-class ChosenPixels:
-    """An image of pixels, each from one plane, with softened borders.
-
-    Parameters
-    ----------
-    channels, planes
-        Of the stack.
-    depth
-        In planes, (h, w).
-    quiet
-        Where nothing is in focus, and the mean of all planes is taken.
-    """
-
-    def __init__(self, channels: int, planes: int, depth: Plane, quiet: NDArray[np.bool_]) -> None:
-        self._index = np.rint(depth).astype(np.int32)
-        self._quiet = np.asarray(quiet, np.float32)
-        self._share = 1 / planes
-        self._total = np.zeros((channels, *depth.shape), np.float32)
-        self._norm = np.zeros(depth.shape, np.float32)
-
-    def add(self, plane: Plane, invalid: Plane | None, z: int) -> None:
-        """Add a plane (C, h, w); invalid (h, w) is above 0 where it is unknown."""
-        add_masked(
-            plane, _NONE if invalid is None else invalid, self._index, self._quiet, self._share, z,
-            self._total, self._norm,
-        )  # fmt: skip
-
-    def image(self) -> Plane:
-        """Return the picture (C, h, w)."""
-        return np.asarray(self._total / np.maximum(self._norm, _LEAST_NORM), np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zfuse.kernels import FocusWeights, add_focused, add_focused_norms, add_masked, hold_within
+from zfuse.kernels import FocusWeights, add_focused, add_focused_norms, hold_within
 
 NONE_INVALID = np.empty((0, 0), "f4")
 WIDTH, DISTRUST = 1.5, 0.7
@@ -19,9 +19,9 @@ def expected(depth, z, strength=1.0):
     return g, g / (1 + DISTRUST * strength * (1 - g) ** 2)
 
 
-def sums(focus, planes, least=0.0, plain=1e9):
+def sums(focus, planes, least=0.0, plain=1e9, held=1e9):
     norm, square = np.zeros_like(focus.depth), np.zeros_like(focus.depth)
-    add_focused_norms(NONE_INVALID, focus, 0, planes, least, plain, norm, square)
+    add_focused_norms(NONE_INVALID, focus, 0, planes, least, plain, held, norm, square)
     return norm, square
 
 
@@ -57,13 +57,28 @@ def test_strong_detail_is_not_raised():
     np.testing.assert_allclose(norm[0, 1], a.sum(0)[0, 1], rtol=1e-3)
 
 
+@pytest.mark.parametrize("strength", [0.0, 1.0, 1e6])
+def test_a_coefficient_is_held_to_what_the_nearest_plane_shows(strength):
+    """Of a coefficient that follows the response model: all of it, part of it, or the plane's."""
+    depth = np.random.default_rng(0).uniform(2, 5, (9, 11)).astype("f4")
+    focus = weights(depth, np.full_like(depth, strength))
+    total, held = np.zeros((1, 9, 11), "f4"), 2.0
+    for z in range(8):
+        g, _ = expected(depth, z)
+        add_focused(g[None].astype("f4"), NONE_INVALID, focus, z, total)
+    norm, _ = sums(focus, 8, held=held)
+    nearest = np.max([expected(depth, z)[0] for z in range(8)], 0)
+    share = DISTRUST * strength / (held + DISTRUST * strength)
+    np.testing.assert_allclose(total[0] / norm, 1 - share * (1 - nearest), rtol=2e-4)
+
+
 def test_planes_count_the_same_one_by_one():
     rng = np.random.default_rng(1)
     focus = weights(rng.uniform(0, 5, (6, 9)).astype("f4"))
     norm, square = np.zeros((6, 9), "f4"), np.zeros((6, 9), "f4")
     for z in range(6):
-        add_focused_norms(NONE_INVALID, focus, z, z + 1, 0.3, 20.0, norm, square)
-    for got, whole in zip((norm, square), sums(focus, 6, 0.3, 20.0), strict=True):
+        add_focused_norms(NONE_INVALID, focus, z, z + 1, 0.3, 20.0, 2.0, norm, square)
+    for got, whole in zip((norm, square), sums(focus, 6, 0.3, 20.0, 2.0), strict=True):
         np.testing.assert_array_equal(got, whole)
 
 
@@ -75,19 +90,6 @@ def test_an_image_is_held_within_the_planes_give_or_take_noise():
     hold_within(low, high, 0.1, 5.0, focus, 20.0, image)
     wanted = [[40 - np.sqrt(9), 50, 90 + np.sqrt(14), 90, 77]]
     np.testing.assert_allclose(image, wanted, rtol=1e-5)
-
-
-def test_masks_of_all_planes_add_up_to_one():
-    rng = np.random.default_rng(0)
-    planes = rng.random((4, 1, 20, 30), "f4")
-    index = rng.integers(0, 4, (20, 30)).astype("i4")
-    quiet = np.zeros((20, 30), "f4")
-    quiet[5:9, 5:9] = 1
-    total, norm = np.zeros((1, 20, 30), "f4"), np.zeros((20, 30), "f4")
-    for z, plane in enumerate(planes):
-        add_masked(plane, NONE_INVALID, index, quiet, 1 / 4, z, total, norm)
-    np.testing.assert_allclose(norm, 1, atol=1e-6)
-    np.testing.assert_allclose(total[0, 5:9, 5:9], planes[:, 0, 5:9, 5:9].mean(0), atol=1e-6)
 
 
 def test_rows_that_a_plane_cannot_reach_are_left_alone():
@@ -104,10 +106,6 @@ def test_invalid_pixels_have_no_weight():
     invalid[2:4, 5] = 1
     total, norm, square = np.zeros((2, 8, 9), "f4"), np.zeros((8, 9), "f4"), np.zeros((8, 9), "f4")
     add_focused(planes, invalid, weights(depth), 0, total)
-    add_focused_norms(invalid, weights(depth), 0, 1, 0.0, 20.0, norm, square)
+    add_focused_norms(invalid, weights(depth), 0, 1, 0.0, 20.0, 2.0, norm, square)
     for result in (*total, norm, square):
         np.testing.assert_array_equal(result, 1 - invalid)
-    total[:], norm[:] = 0, 0
-    add_masked(planes, invalid, np.zeros((8, 9), "i4"), depth, 1.0, 0, total, norm)
-    for result in (*total, norm):
-        np.testing.assert_allclose(result, 1 - invalid, rtol=1e-6)
