@@ -22,7 +22,9 @@ def evaluate(
     planes: Annotated[
         str | None, typer.Option(metavar="STACK", help="The stack that was fused.")
     ] = None,
-    channel: Annotated[int, typer.Option(help="Channel that is scored, with its depth, from 0.")] = 0,
+    channel: Annotated[
+        int, typer.Option(help="Channel that is scored, with its depth, from 0.")
+    ] = 0,
     tile: Annotated[
         int | None, typer.Option(metavar="PX", help="Edge of the tiles (default: as recorded).")
     ] = None,
