@@ -197,11 +197,11 @@ def depth(bench: Bench) -> Row:
 
 
 def noisy(bench: Bench) -> Row:
-    """SSIM and PSNR of noisy simulated stacks."""
+    """SSIM and PSNR of noisy simulated stacks: not less than before, to the digits of the issue."""
     both = []
     for score, limits in (
-        ("SSIM", {"simulated": 0.973, "unseen": 0.978}),
-        ("PSNR dB", {"simulated": 40.8, "unseen": 43.0}),
+        ("SSIM", {"simulated": 0.9725, "unseen": 0.9775}),
+        ("PSNR dB", {"simulated": 40.75, "unseen": 42.95}),
     ):
         both.append(_of_truth(bench, score, score, ["simulated", "unseen"], limits, False))
     return Row(
