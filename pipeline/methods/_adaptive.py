@@ -39,6 +39,7 @@ from zfuse.pipeline.methods.parts import (
     DecisionPlanes,
     DepthSearch,
     FloatPlanes,
+    MeasuredAverage,
     Trust,
     camera_noise,
     estimate_response,
@@ -61,6 +62,7 @@ _LEVELS = 3  # a fourth changes nothing on the simulated stacks and doubles the 
 _PYRAMID_REACH = 8 << _LEVELS
 _FIRST_WIDTH, _WIDER = 0.39, 2.2  # of the measured width; each coarser band is so much wider
 _DISTRUST = 0.03
+_MEASURED = 1.0  # instead, where intensities are measured: a mean may be noisy, but not too low
 _LEAST_STRENGTH = 1.0  # energy of one step
 _LEAST_WIDTH = 0.25  # planes: a depth half-way between two planes is still reached by both
 
@@ -215,12 +217,18 @@ class _PicturePass:
         self._fine_is_sure = found.fine_is_sure
         self._confidence = calibration.trust.probability(found.evidence)
         self._centroid = Centroid(first.wide, found.depth, calibration.planes)
-        # One band is the pixels: their values are averaged, and nothing else happens to them.
-        bands = 1 if method.quantitative else _LEVELS + 1
-        self._picture = BandAverage(
-            found.depth, found.strength, calibration.widths[:bands],
-            calibration.distrust[:bands], calibration.noise, method.denoise,
-        )  # fmt: skip
+        channels = len(calibration.noise)
+        self._picture: BandAverage | MeasuredAverage
+        if method.quantitative:
+            self._picture = MeasuredAverage(
+                channels, calibration.planes, found, calibration.widths[0],
+                calibration.distrust[0] * _MEASURED / _DISTRUST,
+            )  # fmt: skip
+        else:
+            self._picture = BandAverage(
+                found.depth, found.strength, calibration.widths, calibration.distrust,
+                calibration.noise, method.denoise,
+            )  # fmt: skip
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""

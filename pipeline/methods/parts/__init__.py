@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         near as near,
     )
     from zfuse.pipeline.methods.parts._frame import inside_frame as inside_frame
+    from zfuse.pipeline.methods.parts._measured_average import MeasuredAverage as MeasuredAverage
     from zfuse.pipeline.methods.parts._network import (
         Batch as Batch,
         Graph as Graph,
@@ -91,6 +92,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
         "_floats": ["FILL_ALIGN", "FILL_REACH", "FloatPlanes", "near"],
+        "_measured_average": ["MeasuredAverage"],
         "_network": ["Batch", "Graph", "NetworkMethod"],
         "_frame": ["inside_frame"],
         "_noise": ["CameraNoise", "camera_noise"],

@@ -129,11 +129,62 @@ def test_breathing_magnification_invents_no_edges(photons, limit):
      ({"blur": 1.5, "between": 0.3}, 0.015),
      ({"blur": 1.5, "bits": 8, "heights": (4000.0, 28_000.0)}, 0.01)],
 )  # fmt: skip
-def test_beads_keep_the_brightness_of_their_best_plane(optics, limit):
+@pytest.mark.parametrize("quantitative", [False, True])
+def test_beads_keep_the_brightness_of_their_best_plane(optics, limit, quantitative):
     """Peak (half a standard deviation), body (1 and 2) and the light of the whole bead (4)."""
     beads = make_beads(**optics)
-    fused = zfuse.fuse(beads.planes)
+    fused = zfuse.fuse(beads.planes, {"name": "adaptive", "quantitative": quantitative})
+    limit = 0.008 if quantitative else limit
     for reach in (0.5, 1, 2, 4):
         ratio = beads.brightness(fused.image, reach) / beads.best(reach)
         assert abs(np.median(ratio) - 1) < limit, reach
-        assert np.abs(ratio - 1).max() < 0.035, reach
+        assert np.abs(ratio - 1).max() < 0.045, reach
+
+
+MEASURED = {"name": "adaptive", "quantitative": True}
+
+
+def test_means_are_those_of_the_planes_in_focus():
+    """Choosing by noise would make them too bright or too dark: within .5 % for 64 x 64 pixels."""
+    dim = render_phantom(14, 256, photons=400, seed=4, relief="slope", texture="spots")
+    fused, copied = zfuse.fuse(dim.planes, MEASURED).image, copied_at_true_depth(dim)
+    means = [
+        (image.astype(float) - 400).reshape(4, 64, 4, 64).mean((1, 3)) for image in (fused, copied)
+    ]
+    ratio = means[0] / means[1]
+    assert abs(ratio.mean() - 1) < 0.002
+    assert np.abs(ratio - 1).max() < 0.005
+
+
+@pytest.mark.parametrize(
+    "optics", [{"blur": 3.0, "widths": (2.0, 4.0)}, {"blur": 2.0, "widths": (3.0, 6.0)}]
+)
+def test_what_is_measured_has_no_seams(optics):
+    """Haze of dim beads: with each pixel's own depth .026 and .005 % of all edges were of no plane.
+
+    `select` makes .24 and .19 %.
+    """
+    planes = make_beads(electron=30.0 if optics["blur"] > 2 else 60.0, **optics).planes
+    assert invented_edges(zfuse.fuse(planes, MEASURED).image, planes) < 0.001
+
+
+def test_where_nothing_is_sure_several_planes_are_averaged():
+    planes = np.random.default_rng(0).poisson(400, (12, 128, 128)).astype(np.uint16)
+    fused = zfuse.fuse(planes, MEASURED)
+    assert fused.image.std() < 0.7 * planes[0].std()
+    assert abs(fused.image.mean() - planes.mean()) < 0.5
+
+
+def test_a_plane_that_is_unknown_somewhere_leaves_no_hole():
+    planes = render_phantom(8, 128, photons=1000, seed=5).planes.astype(np.float32)
+    known = planes.copy()
+    planes[np.arange(8) != 7, 50, 50] = np.nan
+    fused = zfuse.fuse(planes, MEASURED).image
+    assert fused[50, 50] == known[7, 50, 50]
+
+
+def test_tiles_equal_the_whole_where_intensities_are_measured():
+    planes = render_phantom(8, 200, photons=300, seed=6).planes
+    whole = zfuse.fuse(planes, MEASURED)
+    tiles = zfuse.fuse(planes, MEASURED, tile=64, workers=2)
+    np.testing.assert_array_equal(tiles.image, whole.image)
