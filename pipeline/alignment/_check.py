@@ -111,7 +111,7 @@ def check_drift(stack: Stack, channel: int | None = None) -> Check:
 def _check(stack: Stack, channel: int | None, t: int) -> Check:
     small = read_thumbnails(stack, channel, t)
     details = [DetailPyramid(image) for image in small.images]
-    fits = [fit_pair(a, b, "similarity").regridded(small.step) for a, b in pairwise(details)]
+    fits = [_fit(a, b).regridded(small.step) for a, b in pairwise(details)]
     found, moved = least_motion(fits, len(details) // 2, small.size)
     return Check(
         moved,
@@ -125,7 +125,7 @@ def _check(stack: Stack, channel: int | None, t: int) -> Check:
 
 def _fit(fixed: DetailPyramid, moving: DetailPyramid) -> Fit:
     """Return the fit of two planes, or none if they stay too unlike to be two of one thing."""
-    fit = fit_pair(fixed, moving, "similarity")
+    fit = fit_pair(fixed, moving, "similarity", rough=True)
     return fit if fit.alike > _ALIKE else Fit(IDENTITY)
 
 

@@ -130,7 +130,7 @@ def _detail(plane: Plane) -> Plane:
 
 
 def fit_pair(
-    fixed: DetailPyramid, moving: DetailPyramid, model: MotionModel, start: Similarity | None = None
+    fixed: DetailPyramid, moving: DetailPyramid, model: MotionModel, *, rough: bool = False
 ) -> Fit:
     """Find how one plane lies on its neighbour.
 
@@ -140,8 +140,8 @@ def fit_pair(
         The planes, of the same size.
     model
         ``"translation"``, or ``"similarity"``: with scale and angle.
-    start
-        Where to begin, if that is known to within a few pixels; otherwise it is searched for.
+    rough
+        Some hundredths of a pixel are near enough.
 
     Returns
     -------
@@ -151,15 +151,14 @@ def fit_pair(
     levels = list(zip(fixed.detail, moving.detail, strict=True))
     if not (levels[0][0].any() and levels[0][1].any()):
         return Fit(IDENTITY)
-    if start is None:
-        transform = _first_shift(*levels[-1])
-    else:
-        transform = start.regridded(0.5 ** (len(levels) - 1))
+    transform = _first_shift(*levels[-1])
     fits = []
     for depth in range(len(levels) - 1, -1, -1):
         one, other = levels[depth]
-        transform = refined(one, other, transform, model)
-        fits.append(_tried(one, other, transform, model).regridded(2**depth))
+        steps = Steps(model, one.shape)
+        slopes = steps.slopes(*np.gradient(one))
+        transform = refined(one, slopes, other, transform, steps, rough=rough)
+        fits.append(_tried(one, slopes, other, transform, steps).regridded(2**depth))
         if depth:
             transform = transform.regridded(2)
     # Of blurred planes the finest level shows only noise: the best known fit may be a coarser one.
@@ -186,11 +185,12 @@ def _alike(fixed: Plane, moved: Plane, seen: NDArray[np.bool_]) -> float:
     return float(np.dot(a, b) / max(np.sqrt(np.dot(a, a) * np.dot(b, b)), 1e-12))
 
 
-def _tried(fixed: Plane, moving: Plane, transform: Similarity, model: MotionModel) -> Fit:
+def _tried(
+    fixed: Plane, slopes: list[Plane], moving: Plane, transform: Similarity, steps: Steps
+) -> Fit:
     """Fit each half of the blocks alone, and see what it does to the other half."""
     shape: tuple[int, int] = fixed.shape
-    steps = Steps(model, shape)
-    at_fit = equations(fixed, moving, transform, steps)
+    at_fit = equations(fixed, slopes, moving, transform, steps)
     row, column = ((np.arange(n) * min(_BLOCKS, n // _BLOCK or 1)) // n for n in shape)
     odd = (row[:, None] + column[None]) % 2 == 1
     columns = int(column[-1]) + 1

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Equations", "Steps", "equations", "refined", "warped"]
 
-_STEPS = 12
-_ENOUGH = 0.003  # px: a step that moves no corner farther is the last
+_STEPS, _FEW_STEPS = 12, 4
+_ENOUGH, _ROUGHLY = 0.003, 0.03  # px: a step that moves no corner farther is the last
 _HUBER = 1.5  # standard deviations
 _NO_FADE = (0.0, 0.0, 0.0, 0.0)
 
@@ -112,7 +112,13 @@ class Equations:
         return np.asarray(np.linalg.solve(left, right))
 
 
-def equations(fixed: Plane, moving: Plane, transform: Similarity, steps: Steps) -> Equations:
+def equations(
+    fixed: Plane,
+    fixed_slopes: list[Plane],
+    moving: Plane,
+    transform: Similarity,
+    steps: Steps,
+) -> Equations:
     moved, seen = warped(moving, transform)
     a, b = fixed[seen], moved[seen]
     gain = np.sqrt(np.dot(a, a) / max(float(np.dot(b, b)), 1e-12)).astype(np.float32)
@@ -123,23 +129,28 @@ def equations(fixed: Plane, moving: Plane, transform: Similarity, steps: Steps) 
     inner = seen if seen.all() else ndimage.binary_erosion(seen, iterations=2)
     weight = np.where(inner, weight, np.float32(0))
     weight[[0, -1]] = weight[:, [0, -1]] = 0
-    return Equations(
-        steps.slopes(*np.gradient(fixed)), steps.slopes(*np.gradient(moved)), difference, weight
-    )
+    return Equations(fixed_slopes, steps.slopes(*np.gradient(moved)), difference, weight)
 
 
-def refined(fixed: Plane, moving: Plane, start: Similarity, model: MotionModel) -> Similarity:
-    """Gauss-Newton at one level."""
+def refined(
+    fixed: Plane,
+    fixed_slopes: list[Plane],
+    moving: Plane,
+    start: Similarity,
+    steps: Steps,
+    *,
+    rough: bool = False,
+) -> Similarity:
+    """Gauss-Newton at one level; `rough`: few steps, to some hundredths of a pixel."""
     shape: tuple[int, int] = fixed.shape
-    steps = Steps(model, shape)
     transform = start
-    for _ in range(_STEPS):
-        step = equations(fixed, moving, transform, steps).step()
+    for _ in range(_FEW_STEPS if rough else _STEPS):
+        step = equations(fixed, fixed_slopes, moving, transform, steps).step()
         if step is None:
             break
         move = steps.transform(step)
         transform = transform.after(move)
-        if move.reach(shape) < _ENOUGH:
+        if move.reach(shape) < (_ROUGHLY if rough else _ENOUGH):
             break
     # It has gone astray, or there was nothing to go by.
     if transform.after(start.inverse()).reach(shape) > min(shape) / 8:
