@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["injected", "moved", "still"]
 _PLANES = 9
 
 
+@cache
 def still(
     kind: str = "relief",
     size: int = 256,
@@ -28,7 +30,7 @@ def still(
     planes: int = _PLANES,
     photons: float = 3000,
 ) -> NDArray[np.uint16]:
-    """Return a simulated stack that does not move."""
+    """Return a simulated stack that does not move; kept, so leave it as it is."""
     settings = make_settings(kind, size=size, planes=planes, seed=seed, photons=photons)
     return simulate(settings).planes
 
