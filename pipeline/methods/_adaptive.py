@@ -225,9 +225,10 @@ class _PicturePass:
                 calibration.distrust[0] * _MEASURED / _DISTRUST,
             )  # fmt: skip
         else:
+            denoise = method.denoise if calibration.planes > 1 else 0.0  # one plane is copied
             self._picture = BandAverage(
                 found.depth, found.strength, calibration.widths, calibration.distrust,
-                calibration.noise, method.denoise,
+                calibration.noise, denoise,
             )  # fmt: skip
 
     def add(self, planes: NDArray[Any], z: int) -> None:
