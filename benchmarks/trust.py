@@ -128,7 +128,13 @@ def invented(bench: Bench) -> Row:
         )
         limit = 0.15 if name in trust_data.MACRO else 0.10
         figures.append(Figure(f"invented edges, {name}, %", found, limit))
-        cells.append([name, *(f"{v:.3f}" for v in found.values()), f"{beside:.3f}"])
+        cells.append(
+            [
+                name,
+                *(f"{v:.3f}" for v in found.values()),
+                f"{beside:.3f}" if np.isfinite(beside) else "–",
+            ]
+        )
         print(".", end="", file=sys.stderr, flush=True)
     return Row(figures, ["invented edges, %", *bench.fusers, "enfuse (hard mask)"], cells)
 
