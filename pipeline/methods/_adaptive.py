@@ -65,6 +65,9 @@ _DISTRUST = 0.03
 _MEASURED = 1.0  # instead, where intensities are measured: a mean may be noisy, but not too low
 _LEAST_STRENGTH = 1.0  # energy of one step
 _LEAST_WIDTH = 0.25  # planes: a depth half-way between two planes is still reached by both
+# Planes, or as many as there are. The low-pass rest holds exposure and far blur more than detail:
+# joined over fewer, it draws pale patches round specks of another plane.
+_LEAST_REST = 4.0  # with 5 beads, whose light lies in one plane, lose 1 %
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ class Adaptive(Method):
         # Both hold noise: the energy of a band over its noise, for each unit of strength.
         strength = max(float(np.mean(strengths)), _LEAST_STRENGTH)
         first = max(_FIRST_WIDTH * width, _LEAST_WIDTH)
-        widths = tuple(first * _WIDER**level for level in range(_LEVELS + 1))
+        widths = [first * _WIDER**level for level in range(_LEVELS + 1)]
+        widths[-1] = max(widths[-1], min(_LEAST_REST, planes))
         # A power of two: no digit of a float changes.
         whole_numbers = sample.stack.dtype.kind != "f"
         unit = 1.0 if whole_numbers else 2.0 ** -np.floor(np.log2(max(blend.signal.weights)))
@@ -151,7 +155,7 @@ class Adaptive(Method):
         return _Calibration(
             blend,
             steps,
-            widths,
+            tuple(widths),
             tuple(_DISTRUST * (1 + r) / strength for r in (*ratios, ratios[-1])),
             float(unit),
             tuple(CameraNoise(n.gain / unit, n.floor / unit / unit) for n in noise),
