@@ -6,13 +6,13 @@ from zfuse.kernels.cpu._band_average import (
     add_focused_norms,
     hold_within,
 )
-from zfuse.kernels.cpu._centroid import RunningCentroid, fold_centroid
 from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
 from zfuse.kernels.cpu._focus import fold_focus
 from zfuse.kernels.cpu._guided import guided_filter
 from zfuse.kernels.cpu._majority import majority_filter
 from zfuse.kernels.cpu._measures import GIVEN, INVALID, MEASURES, accumulator
 from zfuse.kernels.cpu._median import median_3x3
+from zfuse.kernels.cpu._offset import RunningOffset, add_offset, settle_offset
 from zfuse.kernels.cpu._peak import RunningPeak, finish_focus
 from zfuse.kernels.cpu._pyramid import add_expanded, reduce_plane, subtract_expanded
 from zfuse.kernels.cpu._signal import mix_signal
@@ -20,6 +20,7 @@ from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
 from zfuse.kernels.cpu._strongest import keep_strongest, reduce_by_strength
 from zfuse.kernels.cpu._trust import peak_evidence, probability, roughness
+from zfuse.kernels.cpu._vote import vote_depth
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
 from zfuse.kernels.cpu._wiener import shrink_band
@@ -32,18 +33,18 @@ __all__ = [
     "NO_WEIGHT",
     "WARP_REACH",
     "FocusWeights",
-    "RunningCentroid",
+    "RunningOffset",
     "RunningPeak",
     "accumulator",
     "add_expanded",
     "add_focused",
     "add_focused_norms",
+    "add_offset",
     "add_weighted",
     "analyse_plane",
     "downsample",
     "downsampled_shape",
     "finish_focus",
-    "fold_centroid",
     "fold_focus",
     "guided_filter",
     "hold_within",
@@ -59,9 +60,11 @@ __all__ = [
     "reduce_by_strength",
     "reduce_plane",
     "roughness",
+    "settle_offset",
     "shrink_band",
     "smooth_signal",
     "subtract_expanded",
     "synthesise_plane",
+    "vote_depth",
     "warp_plane",
 ]

@@ -10,8 +10,8 @@ and each plane at distance d from the depth: the band's response to defocus is g
 are averaged with weight g / (1 + D (1 - g)²), where D compares signal and noise of the band there.
 In noise all planes in focus share the work; without noise the nearest one decides. The widths of g,
 and D, come from the stack itself (`_response.py`). What is left of the noise is shrunk by a local
-Wiener filter with the known variance. A centroid of the focus score round the peak refines the
-depth.
+Wiener filter with the known variance. What all planes near the peak say, at half
+size and together with the neighbours, refines the depth.
 
 Where planes are further apart than the depth of field g of all planes but the nearest is 0 in the
 fine bands: each coefficient is one plane's. Coarse bands still pass from plane to plane over their
@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from zfuse.kernels import median_3x3
 from zfuse.pipeline.core import Fused, Region, within
 from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods.parts import (
@@ -35,8 +34,8 @@ from zfuse.pipeline.methods.parts import (
     BandAverage,
     Blend,
     CameraNoise,
-    Centroid,
     DecisionPlanes,
+    DepthOffset,
     DepthSearch,
     FloatPlanes,
     MeasuredAverage,
@@ -44,6 +43,7 @@ from zfuse.pipeline.methods.parts import (
     camera_noise,
     estimate_response,
     mix,
+    peak_width,
     to_signal,
 )
 
@@ -86,6 +86,7 @@ class _Calibration:
     noise: tuple[CameraNoise, ...]
     planes: int
     trust: Trust
+    peak_width: float
 
 
 class Adaptive(Method):
@@ -128,7 +129,7 @@ class Adaptive(Method):
         blend = Blend.calibrate(sample)
         channels, planes = sample.stack.shape[1:3]
         steps = float(np.iinfo(sample.stack.dtype).max) if blend.signal.native else 2.0**18 - 1
-        stacks, depths, strengths, evidence = [], [], [], []
+        stacks, depths, strengths, evidence, falloffs = [], [], [], [], []
         for column in sample.columns:
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
@@ -136,6 +137,7 @@ class Adaptive(Method):
             search = DepthSearch(whole, blend.signal, steps)
             search.add(np.stack([to_signal(p, blend, steps) for p in filled]), 0)
             stacks.append(np.stack([mix(p, blend.weights) for p in filled]))
+            falloffs.append(search.falloff())
             found = search.finish()
             depths.append(found.depth)
             strengths.append(float(found.strength.mean()))
@@ -164,6 +166,7 @@ class Adaptive(Method):
                 "adaptive",
                 (np.log(planes), np.log(width), np.log1p(ratios[0]), *np.mean(evidence, 0)),
             ),
+            peak_width(falloffs),
         )
 
     def start(
@@ -218,9 +221,11 @@ class _PicturePass:
         self._calibration = calibration = first.calibration
         self._unit = np.float32(calibration.unit)
         found = first.search.finish()
-        self._fine_is_sure = found.fine_is_sure
         self._confidence = calibration.trust.probability(found.evidence)
-        self._centroid = Centroid(first.wide, found.depth, calibration.planes)
+        self._offset = DepthOffset(
+            first.region, first.wide, found, calibration.planes, calibration.peak_width,
+            calibration.steps,
+        )  # fmt: skip
         channels = len(calibration.noise)
         self._picture: BandAverage | MeasuredAverage
         if method.quantitative:
@@ -238,7 +243,7 @@ class _PicturePass:
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""
         signal, _ = self._decision.signal(planes)
-        self._centroid.add(signal, z)
+        self._offset.add(signal, z)
         cut = within(self._wide.core, self._wide.shown)
         for i, plane in enumerate(planes):
             values, invalid = self._floats.to_float(plane)
@@ -254,16 +259,12 @@ class _PicturePass:
         image[:, *within(self._wide.core, self._wide.shown)] = self._picture.image()
         image *= self._unit
         core = within(self._region.core, self._wide.core)
-        depth = self._centroid.refined(self._fine_is_sure)
-        clean = np.empty_like(depth)
-        median_3x3(depth, clean)
-        last = self._calibration.planes - 1
-        confidence = self._calibration.trust.at_full_size(self._confidence, depth.shape)
+        shape = self._wide.shape
+        confidence = self._calibration.trust.at_full_size(self._confidence, shape)
         confidence = np.ascontiguousarray(confidence[core])
         unknown = self._floats.never_valid()
         if unknown is not None:
             confidence[unknown] = 0
-        if last == 0:
+        if self._calibration.planes == 1:
             confidence[:] = 0
-        depth = np.ascontiguousarray(np.clip(clean[core], 0, last))
-        return Fused(self._floats.to_dtype(image), depth, confidence)
+        return Fused(self._floats.to_dtype(image), self._offset.refined(), confidence)

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
         mix as mix,
     )
     from zfuse.pipeline.methods.parts._carried import Carried as Carried
-    from zfuse.pipeline.methods.parts._centroid import Centroid as Centroid
     from zfuse.pipeline.methods.parts._decision import (
         DecisionPlanes as DecisionPlanes,
         to_signal as to_signal,
+    )
+    from zfuse.pipeline.methods.parts._depth_offset import (
+        DepthOffset as DepthOffset,
+        peak_width as peak_width,
     )
     from zfuse.pipeline.methods.parts._depth_search import (
         SEARCH_BYTES as SEARCH_BYTES,
@@ -87,8 +90,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_bands": ["BandMethod", "BandTransform"],
         "_blending": ["Blend", "BlendingMethod", "BlendingState", "mix"],
         "_carried": ["Carried"],
-        "_centroid": ["Centroid"],
         "_decision": ["DecisionPlanes", "to_signal"],
+        "_depth_offset": ["DepthOffset", "peak_width"],
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
         "_floats": ["FILL_ALIGN", "FILL_REACH", "FloatPlanes", "near"],

@@ -1,13 +1,13 @@
 """Where each pixel is in focus, looked for at five scales, from fine to forgiving.
 
-Duty: the decision signal's planes in, one depth map and its significance out. Must not know: how
+Duty: the decision signal's planes in, one depth map and what speaks for it out. Must not know: how
 images are fused, how channels were joined.
 
-Fine windows place edges; wide ones survive noise. On the simulated stacks (600 to 3000 photons) SML
-over 9 x 9 pixels misses the depth by 2.2 planes on average, Laplacian energy of the half-size
-planes over 18 x 18 by 0.36, and the finest scale that stands out of the noise by 0.29. Each scale
-is a running focus peak; the significance of a scale's peak is how far it stands above the other
-planes, in standard deviations of a window sum of noise.
+Fine windows place edges; wide ones survive noise. Each scale is a running focus peak; its
+significance is how far the peak stands above the other planes, in standard deviations of a window
+sum of noise. The finest scale that stands out decides, and then the neighbours are asked
+(`vote_depth`): what few pixels say against all others is noise, and a pixel that nothing is known
+of takes the depth of the surest ones nearby.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from zfuse.kernels import INVALID, median_3x3, reduce_plane
-from zfuse.pipeline.core import Region
+from zfuse.kernels import INVALID, median_3x3, reduce_plane, vote_depth
+from zfuse.pipeline.core import Region, within
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
 from zfuse.pipeline.methods.parts._pyramid import expanded
 from zfuse.pipeline.methods.parts._trust import ScalePeak, collect_evidence, halved
@@ -32,19 +32,37 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["SEARCH_BYTES", "SEARCH_REACH", "SURE", "DepthSearch", "FoundDepth"]
+__all__ = [
+    "SEARCH_BYTES",
+    "SEARCH_REACH",
+    "SURE",
+    "DepthSearch",
+    "FoundDepth",
+    "half_region",
+    "with_fine",
+]
 
 _FINE_WINDOW = 5
-_COARSE_WINDOWS = (3, 5, 9, 17)  # of half-size pixels
-_STRENGTH = 1  # the window whose score tells strong detail from weak
-SEARCH_REACH = 24  # pixels: the widest window and the reduction before it need 2 · 9 + 3
-SEARCH_BYTES = PEAK_BYTES + len(_COARSE_WINDOWS) * PEAK_BYTES / 4 + 32
+_HALF_WINDOWS, _QUARTER_WINDOWS = (3, 5), (5, 9)  # of half-size and quarter-size pixels
+_VOTERS = 16  # pixels: two votes of 3 half-size pixels each, and being enlarged and cleaned
+_VOTE_RADIUS = 3
+# A window of 9 quarter-size pixels, the reductions before it and the voters need 26 + 16.
+SEARCH_REACH = 48
+SEARCH_BYTES = PEAK_BYTES * (1 + len(_HALF_WINDOWS) / 4 + len(_QUARTER_WINDOWS) / 16) + 48
 ROUGHNESS_RADII = (1, 2, 4, 8)  # half-size pixels
 SURE = 3.0
 """Significance from which a peak is believed."""
 _SURE_FINE, _SURE_REFINED = 2.0, 6.0
-_NEAR = 2.0  # planes
+_NEAR, _SAME = 2.0, 0.5  # planes
 _FINE_SPREAD, _COARSE_SPREAD = 0.6, 0.42  # measured on white noise: 1/σ of a window sum, per side
+
+# Variance of a scale's depth with significance s, in planes²: of its window + (1.5 / s)² + 30 / s⁴,
+# as measured on rendered reliefs. The last term stands for peaks that are noise.
+_WINDOW_VARIANCE = (0.02, 0.03, 0.07, 0.15)
+_NOISE_SPREAD, _CHANCE = 1.5, 30.0
+_ROUGHNESS = 0.1  # planes² a half-size pixel away
+_TOLERANCE = 0.7  # planes
+_UNKNOWN = np.float32(0.3)  # least significance that variances are made of
 
 
 class FoundDepth(NamedTuple):
@@ -56,10 +74,16 @@ class FoundDepth(NamedTuple):
     """(h, w), of the peak, in standard deviations of noise."""
     strength: Plane
     """Score of the peak at half size, an energy."""
-    fine_is_sure: NDArray[np.bool_]
-    """(h, w), where the finest scale stands out clearly enough to be refined."""
+    half: Plane
+    """Depth at half size, in planes, without what the finest scale says."""
+    floor: Plane
+    """Mean energy of half-size pixels in the planes out of focus."""
+    fine: Plane
+    """(h, w), in planes: what the finest scale alone says …"""
+    fine_significance: Plane
+    """… and how surely (h, w)."""
     evidence: Evidence
-    """For and against the depth, at half size: of the half-size scales, then of the finest."""
+    """For and against the depth, at half size: of the scales from fine to wide, the finest last."""
 
 
 class DepthSearch:
@@ -68,7 +92,7 @@ class DepthSearch:
     Parameters
     ----------
     region
-        Core and what is shown are multiples of 2 (or end at the image's edge); the latter is
+        Core and what is shown are multiples of 4 (or end at the image's edge); the latter is
         `SEARCH_REACH` larger than the core.
     signal
         How the decision signal came about.
@@ -78,16 +102,16 @@ class DepthSearch:
 
     def __init__(self, region: Region, signal: Signal, steps: float) -> None:
         self._region = region
-        half = Region(
-            tuple((n + 1) // 2 for n in region.image),  # type: ignore[arg-type]
-            _halved(region.core),
-            _halved(region.shown),
-        )
+        core = Region.grown(region.core, _VOTERS, region.image)
+        self._wide = wide = Region(region.image, core, region.shown)
+        self._half = half = half_region(wide)
+        quarter = half_region(half)
         dtype = np.dtype(np.uint8)
-        self._fine = FocusPeak(region, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)
+        self._fine = FocusPeak(wide, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)
         self._coarse = [
-            FocusPeak(half, signal, "laplacian-energy", window, 0, dtype)
-            for window in _COARSE_WINDOWS
+            FocusPeak(part, signal, "laplacian-energy", window, 0, dtype)
+            for part, windows in ((half, _HALF_WINDOWS), (quarter, _QUARTER_WINDOWS))
+            for window in windows
         ]
         self._scale = np.float32((2**18 - 1) / steps)
 
@@ -99,62 +123,151 @@ class DepthSearch:
         """
         n, height, width = signal.shape
         has_invalid = np.zeros(n, np.bool_)
-        half = np.empty((n, (height + 1) // 2, (width + 1) // 2), np.int32)
-        reduced, plane = np.empty(half.shape[1:], np.float32), np.empty((height, width), np.float32)
-        for i, target in enumerate(half):
+        sizes = [(height, width)]
+        for _ in range(2):
+            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+        small = [np.empty((n, *size), np.int32) for size in sizes[1:]]
+        plane = np.empty(sizes[0], np.float32)
+        reduced = [np.empty(size, np.float32) for size in sizes[1:]]
+        for i in range(n):
             plane[:] = signal[i]
-            reduce_plane(plane, reduced)
-            reduced *= self._scale
-            np.rint(reduced, out=reduced)
-            target[:] = reduced
             unknown = invalid[i] if invalid else None
+            for fine, coarse, target in zip((plane, *reduced), reduced, small, strict=False):
+                reduce_plane(fine, coarse)
+                target[i] = np.rint(coarse * self._scale)
             if unknown is not None:
                 has_invalid[i] = True
-                reduce_plane(unknown, reduced)
-                target[reduced > 0] = INVALID
+                for fine, coarse, target in zip((unknown, *reduced), reduced, small, strict=False):
+                    reduce_plane(fine, coarse)
+                    target[i][coarse > 0] = INVALID
                 signal[i][unknown > 0] = INVALID
-        nothing = np.empty((n, 0, height, width), np.uint8)
-        self._fine.add_signal(signal, has_invalid, nothing, z)
-        nothing = np.empty((n, 0, *half.shape[1:]), np.uint8)
-        for peak in self._coarse:
-            peak.add_signal(half, has_invalid, nothing, z)
+        self._fine.add_signal(signal, has_invalid, _no_pixels(signal), z)
+        for number, peak in enumerate(self._coarse):
+            planes = small[number // len(_HALF_WINDOWS)]
+            peak.add_signal(planes, has_invalid, _no_pixels(planes), z)
+
+    def falloff(self) -> tuple[float, float]:
+        """Return the energy in focus and a plane beside it, above the floor, where a peak is sure.
+
+        Sums over all pixels, of half-size planes; before `finish`.
+        """
+        peak = self._coarse[1]
+        others = (peak.total - peak.best) / max(peak.planes - 1, 1)
+        above = peak.best - others
+        inner = (peak.index > 0) & (peak.index < peak.planes - 1)
+        sure = inner & (above * (_COARSE_SPREAD * peak.window) > _SURE_REFINED * others)
+        beside = peak.beside() - others
+        return float(above[sure].sum()), float(beside[sure].sum())
 
     def finish(self) -> FoundDepth:
         """Return the depth of the core."""
-        strength = self._coarse[_STRENGTH].best.copy()
-        found = [_finished(peak, _COARSE_SPREAD) for peak in self._coarse]
+        inside = within(self._region.core, self._wide.core)
+        shape = self._wide.shape
+        half_inside = within(half_region(self._region).core, self._half.core)
+        strength, floor = self._coarse[1].best.copy(), self._floor()
+        found = [_finished(peak, self._half.shape) for peak in self._coarse]
         depth, trust = (widest.copy() for widest in found[-1][:2])
-        for here, sure, _ in reversed(found[:-1]):
-            better = sure > SURE
+        scale = np.full(depth.shape, len(found) - 1, np.uint8)
+        sure = trust.copy()
+        for number, (here, stands_out, _) in reversed(list(enumerate(found[:-1]))):
+            better = stands_out > SURE
             np.copyto(depth, here, where=better)
-            np.copyto(trust, np.maximum(sure, trust), where=better)
-        depth, trust = (expanded(half, self._region.shape) for half in (depth, trust))
-        here, sure, finest = _finished(self._fine, _FINE_SPREAD)
-        peaks = [peak for _, _, peak in found]
-        peaks.append(ScalePeak(halved(finest.depth), halved(finest.stands_out), finest.gain))
-        fine_is_sure = sure > _SURE_REFINED
-        # Among many planes noise makes a fine peak somewhere: far from the coarse one, be strict.
-        better = (sure > _SURE_FINE) & ((np.abs(here - depth) < _NEAR) | fine_is_sure)
-        np.copyto(depth, here, where=better)
-        np.copyto(trust, sure, where=better & (sure > trust))
-        clean = np.empty_like(depth)
-        median_3x3(depth, clean)
-        evidence = collect_evidence(halved(clean), peaks, self._fine.planes, ROUGHNESS_RADII)
-        return FoundDepth(clean, trust, strength, fine_is_sure, evidence)
+            np.copyto(sure, stands_out, where=better)
+            np.copyto(trust, np.maximum(stands_out, trust), where=better)
+            scale[better] = number
+        depth = _voted(depth, _variance(sure, scale), np.stack([found[1][0], found[-1][0]]))
+        fine, stands_out, finest = _finished(self._fine, shape, _FINE_SPREAD)
+        whole, better = _joined(expanded(depth, shape), fine, stands_out)
+        trust = expanded(trust, shape)
+        np.copyto(trust, stands_out, where=better & (stands_out > trust))
+        whole, trust, fine, stands_out = (
+            np.ascontiguousarray(m[inside]) for m in (whole, trust, fine, stands_out)
+        )
+        strength, depth, floor = (
+            np.ascontiguousarray(m[half_inside]) for m in (strength, depth, floor)
+        )
+        peaks = [
+            ScalePeak(p.depth[half_inside], p.stands_out[half_inside], p.gain) for _, _, p in found
+        ]
+        peaks.append(ScalePeak(halved(fine), halved(finest.stands_out[inside]), finest.gain))
+        evidence = collect_evidence(halved(whole), peaks, self._fine.planes, ROUGHNESS_RADII)
+        # Neighbours agree in noise as well: what no scale sees is not known.
+        evidence = evidence._replace(silent=evidence.silent | (halved(trust) < SURE))
+        return FoundDepth(whole, trust, strength, depth, floor, fine, stands_out, evidence)
+
+    def _floor(self) -> Plane:
+        peak, radius = self._coarse[1], _HALF_WINDOWS[1] // 2
+        count = [
+            np.minimum(at + radius, size - 1) - np.maximum(at - radius, 0) + 1
+            for size, cut in zip(self._half.image, self._half.core, strict=True)
+            for at in [np.arange(cut.start, cut.stop)]
+        ]
+        others = (peak.total - peak.best) / np.float32(max(peak.planes - 1, 1))
+        return np.asarray(others / np.outer(*count), np.float32)
 
 
-def _halved(cut: tuple[slice, slice]) -> tuple[slice, slice]:
-    y, x = (slice(s.start // 2, (s.stop + 1) // 2) for s in cut)
-    return y, x
+def with_fine(half: Plane, fine: Plane, significance: Plane) -> Plane:
+    """Return depth (h, w) of one at half size, with the edges that the finest scale places."""
+    return _joined(expanded(half, fine.shape), fine, significance)[0]
 
 
-def _finished(peak: FocusPeak, spread: float) -> tuple[Plane, Plane, ScalePeak]:
-    """Return depth and significance of a peak, whose window sums spread so much per side, and it.
+def half_region(region: Region) -> Region:
+    """Return the region of half-size planes."""
+    height, width = region.image
+    cuts = [
+        tuple(slice(s.start // 2, (s.stop + 1) // 2) for s in cut)
+        for cut in (region.core, region.shown)
+    ]
+    return Region(((height + 1) // 2, (width + 1) // 2), cuts[0], cuts[1])  # type: ignore[arg-type]
 
-    Its confidence is 1 - others/peak, its significance (peak - others) / (deviation of others).
+
+def _joined(depth: Plane, fine: Plane, significance: Plane) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the depth where the finest scale knows better, without single pixels; and where.
+
+    Within half a plane the neighbours know it better. Among many planes noise makes a fine peak
+    somewhere: far from the coarse one, be strict.
+    """
+    apart = np.abs(fine - depth)
+    better = (significance > _SURE_FINE) & (apart > _SAME)
+    better &= (apart < _NEAR) | (significance > _SURE_REFINED)
+    clean = np.empty_like(depth)
+    median_3x3(np.where(better, fine, depth), clean)
+    return clean, better
+
+
+def _variance(significance: Plane, scale: NDArray[np.uint8]) -> Plane:
+    s = np.maximum(significance, _UNKNOWN)
+    window = np.array(_WINDOW_VARIANCE, np.float32)[scale]
+    square = s * s
+    return np.asarray(window + (_NOISE_SPREAD**2 + _CHANCE / square) / square, np.float32)
+
+
+def _voted(depth: Plane, variance: Plane, others: Plane) -> Plane:
+    """Return the depth with its neighbours: first among scales, then once more to settle."""
+    settled = np.empty_like(depth)
+    candidates = np.concatenate([depth[None], others])
+    vote_depth(depth, variance, candidates, _VOTE_RADIUS, _ROUGHNESS, _TOLERANCE, settled)
+    out = np.empty_like(depth)
+    vote_depth(settled, variance, settled[None], _VOTE_RADIUS, _ROUGHNESS, _TOLERANCE, out)
+    return out
+
+
+def _no_pixels(signal: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.empty((len(signal), 0, *signal.shape[1:]), np.uint8)
+
+
+def _finished(
+    peak: FocusPeak, shape: tuple[int, int], spread: float = _COARSE_SPREAD
+) -> tuple[Plane, Plane, ScalePeak]:
+    """Return depth and significance of a peak in a plane (h, w) of its size or twice it, and it.
+
+    Its window sums spread so much per side. Its confidence is 1 - others/peak, its significance
+    (peak - others) / (deviation of others).
     """
     depth, stands_out = peak.finish()
-    ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))
     gain = spread * peak.window
-    found = ScalePeak(depth, stands_out, gain / SURE)
-    return depth, np.asarray(ratio * np.float32(gain), np.float32), found
+    ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))
+    ratio *= np.float32(gain)
+    if depth.shape != shape:
+        depth, stands_out, ratio = (expanded(m, shape) for m in (depth, stands_out, ratio))
+    return depth, ratio, ScalePeak(depth, stands_out, gain / SURE)

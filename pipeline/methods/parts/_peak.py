@@ -104,6 +104,7 @@ class FocusPeak:
         self._peak = RunningPeak(*floats, *shorts)
         self._peak.best[:] = -2
         self.best, self.index = self._peak.best, self._peak.plane
+        self.total = self._peak.total
         self.image = np.empty((channels, *shape), dtype)
         self.image[...] = 0
         self.planes = 0
@@ -153,6 +154,11 @@ class FocusPeak:
             self._sum_dtype, self._peak, self.image,
         )  # fmt: skip
         self.planes = z + len(signal)
+
+    def beside(self) -> NDArray[np.float32]:
+        """Return the mean score of the planes before and after the peak (h, w)."""
+        both = self._peak.before.astype(np.float32) + self._peak.after
+        return both * (self._peak.best * np.float32(0.5 / 65535))
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return depth in planes and confidence, both (h, w)."""
