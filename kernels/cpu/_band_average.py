@@ -101,7 +101,7 @@ def _raised_row(depth, distrust, scale, least, held, out):
 def _add_norms_row(weight, response, least, raised, norm, square):
     for x in range(norm.size):
         a = weight[x]
-        norm[x] += a * max(response[x], least[x]) * raised[x]
+        norm[x] += a * max(response[x] * raised[x], least[x])
         square[x] += a * a
 
 
@@ -162,7 +162,7 @@ def add_focused_norms(
 
         l = 1 - (1 - least) plain / (plain + D)
         h = 1 - (1 - max(g(e), least)) D / (held + D)
-        norm = Σ a max(g, l) / h
+        norm = Σ a max(g / h, l)
         square = Σ a²           variance of total, in units of the noise's
 
     e is the distance from the depth to the nearest plane: h = g(e) is what that plane shows of a

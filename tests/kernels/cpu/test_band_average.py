@@ -72,6 +72,14 @@ def test_a_coefficient_is_held_to_what_the_nearest_plane_shows(strength):
     np.testing.assert_allclose(total[0] / norm, 1 - share * (1 - nearest), rtol=2e-4)
 
 
+def test_strong_detail_loses_nothing_between_two_planes():
+    """What is neither raised nor held twice is the mean of the planes: norm = Σ a."""
+    depth = np.full((1, 3), 2.5, "f4")
+    norm, _ = sums(weights(depth, np.full((1, 3), 1e6, "f4")), 6, 0.3, 20.0, 2.0)
+    a = sum(expected(depth, z, 1e6)[1] for z in range(6))
+    np.testing.assert_allclose(norm, a, rtol=1e-3)
+
+
 def test_planes_count_the_same_one_by_one():
     rng = np.random.default_rng(1)
     focus = weights(rng.uniform(0, 5, (6, 9)).astype("f4"))
