@@ -19,7 +19,7 @@ from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
 from zfuse.kernels.cpu._strongest import keep_strongest, reduce_by_strength
-from zfuse.kernels.cpu._trust import peak_evidence, probability, roughness
+from zfuse.kernels.cpu._trust import DepthClues, collect_evidence, interpolate_doubled, probability
 from zfuse.kernels.cpu._vote import vote_depth
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
@@ -32,6 +32,7 @@ __all__ = [
     "MEASURES",
     "NO_WEIGHT",
     "WARP_REACH",
+    "DepthClues",
     "FocusWeights",
     "RunningOffset",
     "RunningPeak",
@@ -42,12 +43,14 @@ __all__ = [
     "add_offset",
     "add_weighted",
     "analyse_plane",
+    "collect_evidence",
     "downsample",
     "downsampled_shape",
     "finish_focus",
     "fold_focus",
     "guided_filter",
     "hold_within",
+    "interpolate_doubled",
     "invalidate_unreached",
     "keep_strongest",
     "log_activity",
@@ -55,11 +58,9 @@ __all__ = [
     "majority_filter",
     "median_3x3",
     "mix_signal",
-    "peak_evidence",
     "probability",
     "reduce_by_strength",
     "reduce_plane",
-    "roughness",
     "settle_offset",
     "shrink_band",
     "smooth_signal",

@@ -1,26 +1,59 @@
 """What tells a depth that is right from one that is wrong, and the probability made of it (CPU).
 
-Duty: how rough a depth map is, how a scale's peak stands to the depth, a small network of
-rectified sums. Must not know: which methods there are, where the weights come from.
+Duty: how rough a depth map is, how peaks stand to the depth, a small network of rectified sums; row
+by row, so that what a pixel's probability goes by stays in the cache. Must not know: which methods
+there are, where the weights come from.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._rows import copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
 
-__all__ = ["peak_evidence", "probability", "roughness"]
+__all__ = ["DepthClues", "collect_evidence", "interpolate_doubled", "probability"]
 
 _MOST = 4.0  # planes: a pixel that is further off is as wrong as one that is so far off
+_NEAR_END = 2.0  # planes
+_LEAST = 1e-3  # of evidence that anything stands out: equal planes, but for rounding
+
+
+class DepthClues(NamedTuple):
+    """What there is to see of a depth map (h, w).
+
+    Attributes
+    ----------
+    padded : (h + 2 margin, w + 2 margin) float32
+        The depth in planes, with a margin of at least the largest radius.
+    radii : (K,) int64
+        Distances in pixels at which its roughness is measured.
+    depths, heights : P arrays (h, w) float32
+        Of each peak that it was chosen from the depth in planes, and 0 … 1, its height over the
+        mean of the other planes (`finish_focus`).
+    gains : (P,) float32
+        What turns height / (1 - height) into what counts as one.
+    shape : (E, h, w) float32
+        Further evidence in 0 … 1.
+    last : float
+        Index of the last plane.
+    """
+
+    padded: Plane
+    radii: NDArray[np.int64]
+    depths: tuple[Plane, ...]
+    heights: tuple[Plane, ...]
+    gains: NDArray[np.float32]
+    shape: Plane
+    last: float
 
 
 @jit
@@ -34,84 +67,87 @@ def _pair_row(a, here, b, bent, apart):
 
 
 @jit
-def _saturate_row(row, scale, half):
+def _saturate_row(row):
     for x in range(row.size):
-        value = row[x] * scale
-        row[x] = value / (value + half)
+        row[x] = row[x] / (row[x] + float32(4))  # of 4 or 8 summands twice or once 1/8: half at 1/2
 
 
 @jit
-def roughness(padded: Plane, margin: int, radii: NDArray[np.int64], out: Plane) -> None:
-    """Write how far each pixel's depth is from what its neighbours say, at several distances.
-
-    With d the depth of a pixel, d_v and d_{-v} those of the neighbours on opposite sides at a
-    distance r along rows, columns and both diagonals (four pairs)::
-
-        bent  = mean over pairs of min(abs(d_v + d_{-v} - 2 d) / 2, 4)
-        apart = mean over neighbours of min(abs(d_v - d), 4)
-
-    and written is value / (value + 1/2). A slope is not bent.
-
-    Parameters
-    ----------
-    padded : (h + 2 margin, w + 2 margin) float32
-        Depth in planes, with a margin of at least the largest radius.
-    margin : int
-        In pixels.
-    radii : (K,) int64
-        The distances r in pixels.
-    out : (2 K, h, w) float32
-        Result: bent and apart of the first radius, then of the next; 0 … 8/9.
-    """
-    height, width = out.shape[1:]
-    for k in range(radii.size):
-        r = radii[k]
-        for y in range(height):
-            bent, apart = out[2 * k, y], out[2 * k + 1, y]
-            bent[:] = float32(0)
-            apart[:] = float32(0)
-            here = padded[y + margin, margin : margin + width]
-            for pair in range(4):
-                dy = 0 if pair == 0 else r
-                dx = (r, 0, r, -r)[pair]
-                a = padded[y + margin - dy, margin - dx : margin - dx + width]
-                b = padded[y + margin + dy, margin + dx : margin + dx + width]
-                _pair_row(a, here, b, bent, apart)
-            _saturate_row(bent, float32(1 / 8), float32(0.5))
-            _saturate_row(apart, float32(1 / 8), float32(0.5))
-
-
-@jit
-def _evidence_row(depth, stands_out, final, gain, off, sure):
-    for x in range(final.size):
-        away = abs(depth[x] - final[x])
+def _peak_row(depth, height, here, gain, off, sure):
+    for x in range(here.size):
+        away = abs(depth[x] - here[x])
         off[x] = away / (away + float32(1))
-        ratio = gain * stands_out[x]
-        sure[x] = ratio / (ratio + float32(1) - stands_out[x])
+        ratio = gain * height[x]
+        sure[x] = ratio / (ratio + float32(1) - height[x])
 
 
 @jit
-def peak_evidence(
-    depth: Plane, stands_out: Plane, final: Plane, gain: float, off: Plane, sure: Plane
-) -> None:
-    """Write how far one scale's peak lies from the depth that was settled on, and how sure it is.
+def _end_row(here, last, out):
+    most = float32(_NEAR_END)
+    for x in range(out.size):
+        end = min(here[x], last - here[x])
+        out[x] = max(min(end, most), float32(0)) / most
 
-    off = a / (a + 1) with a = abs(depth - final), and sure = s / (s + 1) with the significance
-    s = gain · stands_out / (1 - stands_out).
+
+@jit
+def _evidence_row(clues, y, margin, rows):
+    width = rows.shape[1]
+    here = clues.padded[y + margin, margin : margin + width]
+    peaks = len(clues.depths)
+    for p in range(peaks):
+        depth, height = clues.depths[p][y], clues.heights[p][y]
+        _peak_row(depth, height, here, clues.gains[p], rows[p], rows[peaks + p])
+    at = 2 * peaks
+    for k in range(clues.radii.size):
+        r = clues.radii[k]
+        bent, apart = rows[at], rows[at + 1]
+        bent[:] = float32(0)
+        apart[:] = float32(0)
+        for pair in range(4):
+            dy = 0 if pair == 0 else r
+            dx = (r, 0, r, -r)[pair]
+            a = clues.padded[y + margin - dy, margin - dx : margin - dx + width]
+            b = clues.padded[y + margin + dy, margin + dx : margin + dx + width]
+            _pair_row(a, here, b, bent, apart)
+        _saturate_row(bent)
+        _saturate_row(apart)
+        at += 2
+    _end_row(here, float32(clues.last), rows[at])
+    for e in range(clues.shape.shape[0]):
+        copy_row(clues.shape[e, y], rows[at + 1 + e])
+    for rest in range(at + 1 + clues.shape.shape[0], rows.shape[0]):
+        rows[rest][:] = float32(0)
+
+
+@jit
+def collect_evidence(clues: DepthClues, out: Plane) -> None:
+    """Write the evidence for and against a depth map, one plane a kind.
+
+    With d the depth of a pixel, d_v and d_{-v} those of its neighbours on opposite sides at a
+    distance r along rows, columns and both diagonals (four pairs), and p, h, g a peak's depth,
+    height and gain:
+
+    ====================  ========================================================================
+    kind                  evidence
+    ====================  ========================================================================
+    P times               a / (a + 1) with a = abs(p - d): how far the peak lies from the depth
+    P times               s / (s + 1) with s = g h / (1 - h): how significant the peak is
+    K times: bent,        v / (v + 1/2) with v the mean over pairs of min(abs(d_v + d_{-v} - 2 d)/2,
+                          4): a slope is not bent
+    apart                 v / (v + 1/2) with v the mean over neighbours of min(abs(d_v - d), 4)
+    1                     min(d, last - d, 2) / 2: how far the ends of the stack are
+    E times               `clues.shape`
+    ====================  ========================================================================
 
     Parameters
     ----------
-    depth, stands_out : (h, w) float32
-        What `finish_focus` makes of the scale's peak: planes, and 0 … 1.
-    final : (h, w) float32
-        In planes.
-    gain : float32
-        What turns the peak's height over the other planes into what counts as one.
-    off, sure : (h, w) float32
-        Results, 0 … 1.
+    clues : DepthClues
+    out : (4 n, h, w) float32
+        Result, 0 … 1; planes beyond the table's 2 P + 2 K + 1 + E are 0.
     """
-    for y in range(final.shape[0]):
-        _evidence_row(depth[y], stands_out[y], final[y], float32(gain), off[y], sure[y])
+    margin = (clues.padded.shape[0] - out.shape[1]) // 2
+    for y in range(out.shape[1]):
+        _evidence_row(clues, y, margin, out[:, y])
 
 
 @jit
@@ -128,43 +164,85 @@ def _add_rectified(row, weight, total):
 
 
 @jit
-def _link_row(score, out):
+def _max_row(row, most):
+    for x in range(most.size):
+        most[x] = max(most[x], row[x])
+
+
+@jit
+def _link_row(score, most, out):
     for x in range(out.size):
         t = score[x]
-        out[x] = float32(0.5) + float32(0.5) * t / np.sqrt(float32(1) + t * t)
+        value = float32(0.5) + float32(0.5) * t / np.sqrt(float32(1) + t * t)
+        out[x] = value if most[x] >= float32(_LEAST) else float32(0)
 
 
 @jit_allocating
 def probability(
-    evidence: Plane, hidden: Plane, bias: Plane, weights: Plane, last: float, out: Plane
+    clues: DepthClues, hidden: Plane, bias: Plane, weights: Plane, last: float, out: Plane
 ) -> None:
-    """Write the probability that a small network gives to the evidence of each pixel.
+    """Write the probability that a small network gives to the evidence f of each pixel.
 
-    With f the evidence of a pixel::
+    With the evidence f of `collect_evidence`::
 
         t = last + Σ_j weights_j max(bias_j + Σ_k hidden_jk f_k, 0)
         out = (1 + t / sqrt(1 + t²)) / 2
 
+    and 0 where no peak is significant at all: all planes are equal.
+
     Parameters
     ----------
-    evidence : (4 K, h, w) float32
-        Finite.
-    hidden : (J, 4 K) float32
+    clues : DepthClues
+    hidden : (J, 4 n) float32
     bias, weights : (J,) float32
-    last : float32
+    last : float
     out : (h, w) float32
         Result, 0 … 1.
     """
     height, width = out.shape
+    margin = (clues.padded.shape[0] - height) // 2
+    peaks = len(clues.depths)
+    rows = np.empty((hidden.shape[1], width), np.float32)
     row, score = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
+        _evidence_row(clues, y, margin, rows)
         score[:] = float32(last)
         for j in range(weights.size):
             row[:] = bias[j]
-            for k in range(0, evidence.shape[0], 4):
-                _add_four(
-                    evidence[k, y], evidence[k + 1, y], evidence[k + 2, y], evidence[k + 3, y],
-                    hidden[j, k : k + 4], row,
-                )  # fmt: skip
+            for k in range(0, hidden.shape[1], 4):
+                _add_four(rows[k], rows[k + 1], rows[k + 2], rows[k + 3], hidden[j, k : k + 4], row)
             _add_rectified(row, weights[j], score)
-        _link_row(score, out[y])
+        row[:] = float32(0)
+        for p in range(peaks):
+            _max_row(rows[peaks + p], row)
+        _link_row(score, row, out[y])
+
+
+@jit
+def _double_row(a, b, out):
+    half = float32(0.5)
+    n = a.size
+    for i in range(out.size // 2):
+        out[2 * i] = half * (a[i] + b[i])
+    for i in range(min(n - 1, out.size // 2)):
+        out[2 * i + 1] = half * (half * (a[i] + b[i]) + half * (a[i + 1] + b[i + 1]))
+    if out.size % 2:
+        out[out.size - 1] = half * (a[n - 1] + b[n - 1])
+    else:
+        out[out.size - 1] = out[out.size - 2]
+
+
+@jit
+def interpolate_doubled(half: Plane, out: Plane) -> None:
+    """Write a map at twice its size: out[2 i, 2 j] = half[i, j], means of neighbours between them.
+
+    Beyond the last pixel the last one counts.
+
+    Parameters
+    ----------
+    half : (⌈h/2⌉, ⌈w/2⌉) float32
+    out : (h, w) float32
+        Result.
+    """
+    for y in range(out.shape[0]):
+        _double_row(half[y // 2], half[min((y + 1) // 2, half.shape[0] - 1)], out[y])

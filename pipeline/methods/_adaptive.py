@@ -41,6 +41,7 @@ from zfuse.pipeline.methods.parts import (
     MeasuredAverage,
     Trust,
     camera_noise,
+    doubled,
     estimate_response,
     mix,
     peak_width,
@@ -259,8 +260,7 @@ class _PicturePass:
         image[:, *within(self._wide.core, self._wide.shown)] = self._picture.image()
         image *= self._unit
         core = within(self._region.core, self._wide.core)
-        shape = self._wide.shape
-        confidence = self._calibration.trust.at_full_size(self._confidence, shape)
+        confidence = doubled(self._confidence, self._wide.shape)
         confidence = np.ascontiguousarray(confidence[core])
         unknown = self._floats.never_valid()
         if unknown is not None:

@@ -27,10 +27,15 @@ from zfuse.pipeline.methods.parts import (
     Carried,
     ChannelRange,
     DecisionRange,
+    Evidence,
     FloatPlanes,
     Graph,
     NetworkMethod,
+    ScalePeak,
+    Trust,
     camera_noise,
+    doubled,
+    halved,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +51,7 @@ __all__ = ["PdmNet"]
 # belongs to a photograph: told of it, the network takes it out (.983 instead of .997 in pair 78 of
 # MFI-WHU). At 0.005, 1.3 of 255 grey levels, noise begins to be seen.
 _NO_NOISE = 0.005
+_RADII = (1, 3)  # half-size pixels at which trust looks
 _NO_CONFIDENCE = 1e-3  # equal weights of all planes, but for rounding
 
 
@@ -201,8 +207,7 @@ class _MergePass(_Pass):
     def finish(self) -> Fused:
         """Rebuild the image.
 
-        Depth is the mean of the network's weights over the planes. Confidence is by how much they
-        are narrower than if they knew nothing: 1 - spread / (that of equal weights).
+        Depth is the mean of the network's weights over the planes.
         """
         images = []
         inputs = self._reconstruct.inputs.items()
@@ -211,15 +216,27 @@ class _MergePass(_Pass):
             made = self._reconstruct(**parts)
             images.append(made["image"][0])
         core = self._floats.core
-        depth = np.clip(made["depth"][core], 0, self._c.planes - 1)
-        unsure = np.float32(sqrt((self._c.planes**2 - 1) / 12))
-        confidence = np.clip(1 - made["spread"][core] / unsure, 0, 1)
-        confidence[confidence < _NO_CONFIDENCE] = 0
+        depth = np.clip(made["depth"], 0, self._c.planes - 1)
+        confidence = np.ascontiguousarray(self._trust(depth, made["spread"])[core])
         unknown = self._floats.never_valid()
         if unknown is not None:
             confidence[unknown] = 0
         image = self._floats.to_dtype(self._c.limits.restore(np.stack(images)))
-        return Fused(image, np.ascontiguousarray(depth), confidence.astype(np.float32))
+        return Fused(image, np.ascontiguousarray(depth[core]), confidence)
+
+    def _trust(self, depth: Plane, spread: Plane) -> Plane:
+        """Return how likely the depth is right, of the spread of the weights, both (h, w)."""
+        unsure = np.float32(sqrt((self._c.planes**2 - 1) / 12))
+        narrow = np.clip(1 - halved(spread) / unsure, 0, 1)
+        narrow[narrow < _NO_CONFIDENCE] = 0
+        settled = halved(depth)
+        share = settled - np.rint(settled)
+        further = halved(spread) / (halved(spread) + 1), 2 * np.abs(share)
+        peaks = [ScalePeak(settled, narrow, 1.0)]
+        evidence = Evidence(settled, peaks, self._c.planes, _RADII, further)
+        noise = np.log1p(1e3 * float(np.sqrt(max(self._c.noise[0] / 2 + self._c.noise[1], 0))))
+        trust = Trust("pdmnet", (np.log(self._c.planes), noise))
+        return doubled(trust.probability(evidence), depth.shape)
 
 
 def _noise(columns: list[Plane]) -> Plane:

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from zfuse.pipeline.core import Fused, Signal
 from zfuse.pipeline.methods._method import Method
-from zfuse.pipeline.methods.parts import PEAK_BYTES, FocusPeak, signal_bytes
+from zfuse.pipeline.methods.parts import PEAK_BYTES, TRUST_REACH, TrustedPeak, signal_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,9 +59,14 @@ class Select(Method):
         return window
 
     @property
+    def grid_step(self) -> int:
+        """Confidence is told at half size."""
+        return 2
+
+    @property
     def halo(self) -> int:
-        """Half the window, the stencil's one pixel, and one for each pass of smoothing."""
-        return self.window // 2 + 1 + self.smooth
+        """Half the window, the stencil's one pixel, one for each pass of smoothing, and trust's."""
+        return self.window // 2 + 1 + self.smooth + TRUST_REACH
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Peak arrays, the copied pixels, and the smoothed signal."""
@@ -77,20 +82,21 @@ class Select(Method):
 
     def start(
         self, region: Region, channels: int, dtype: np.dtype[Any], calibration: Signal
-    ) -> FocusPeak:
+    ) -> TrustedPeak:
         """Allocate the running peak."""
-        return FocusPeak(
+        return TrustedPeak(
             region,
             calibration,
             self.measure,
             self.window,
             channels,
             dtype,
+            kind="peak" if self.smooth else "select",
             smooth=self.smooth,
             least=self.contrast == "least",
         )
 
-    def finish(self, state: FocusPeak) -> Fused:
-        """Return the copied pixels, the fitted depth and how much the peak stands out."""
+    def finish(self, state: TrustedPeak) -> Fused:
+        """Return the copied pixels, the fitted depth and how likely it is right."""
         depth, confidence = state.finish()
-        return Fused(state.image, depth, confidence)
+        return Fused(state.copied, depth, confidence)

@@ -33,6 +33,7 @@ from zfuse.kernels import INVALID, majority_filter
 from zfuse.pipeline.core import Fused, Region, within
 from zfuse.pipeline.methods.parts import (
     PEAK_BYTES,
+    TRUST_REACH,
     Batch,
     Blend,
     DecisionRange,
@@ -40,7 +41,11 @@ from zfuse.pipeline.methods.parts import (
     FocusPeak,
     NetworkMethod,
     Patchwork,
+    Trust,
+    doubled,
+    halved,
     inside_frame,
+    peak_evidence,
     softness,
 )
 
@@ -119,9 +124,14 @@ class Umis(NetworkMethod):
 
     @property
     def halo(self) -> int:
-        """Reach of decisions, and round that the window's, the vote's and a softened border's."""
+        """Reach of decisions, and round that the window's, the vote's, soft borders' or trust's."""
         vote = (_WIDEST if self.majority == "auto" else self.majority) // 2
-        return self._aligned(_REACH + self.window // 2 + 1 + vote + softness(self.feather))
+        return self._aligned(_REACH + self.window // 2 + 1 + vote + self.near)
+
+    @property
+    def near(self) -> int:
+        """Pixels round a core whose plane is voted on, too: soft borders and trust look there."""
+        return max(softness(self.feather) + 1, TRUST_REACH) // 2 * 2
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Count the network's features, the peak, planes as floats, the picture."""
@@ -199,7 +209,7 @@ class _SharpnessPass:
             region, method.halo, dtype, calibration.blend.fill, 0, method.grid_step
         )
         self._inside = np.ix_(*_inside(self._floats, region))
-        self._near = Region.grown(region.core, softness(method.feather), region.image)
+        self._near = Region.grown(region.core, method.near, region.image)
         self._wide = Region(
             region.image,
             Region.grown(self._near, self._radius, region.image),
@@ -238,18 +248,24 @@ class _SharpnessPass:
     def voted(self) -> _PicturePass:
         """Return the second pass, which takes what the vote says."""
         own = self._peak.index
-        depth, confidence = self._peak.finish()
-        near, core = (within(part, self._wide.core) for part in (self._near, self._region.core))
+        depth, stands_out = self._peak.finish()
+        near = within(self._near, self._wide.core)
         index = np.empty(tuple(part.stop - part.start for part in near), np.uint16)
         majority_filter(own, near[0].start, near[1].start, self._radius, self._c.planes, index)
         if self._invalid.size:  # the winner may be unknown here, the pixel's own never is
             np.copyto(index, own[near], where=self._invalid[near])
         inside = within(self._region.core, self._near)
-        voted = index[inside]
-        depth, confidence = depth[core].copy(), confidence[core].copy()
-        overruled = voted != own[core]
-        np.copyto(depth, voted, where=overruled)
-        confidence[overruled | (confidence < _ROUNDING)] = 0
+        own, stands_out = (np.ascontiguousarray(m[near]) for m in (own, stands_out))
+        peak = np.ascontiguousarray(depth[near])
+        depth = np.where(index == own, peak, index).astype(np.float32)
+        stands_out[stands_out < _ROUNDING] = 0
+        evidence = peak_evidence(self._peak, peak, halved(depth), stands_out, near)
+        confidence = doubled(
+            Trust("umis", (np.log(self._c.planes),)).probability(evidence), depth.shape
+        )
+        if self._c.planes == 1:
+            confidence[:] = 0
+        depth, confidence = (np.ascontiguousarray(m[inside]) for m in (depth, confidence))
         shown = within(self._region.core, self._region.shown)
         return _PicturePass(shown, Patchwork(index, inside, *self._made), depth, confidence)
 
@@ -257,8 +273,7 @@ class _SharpnessPass:
 class _PicturePass:
     """Second pass over a region: what each plane gives to the picture.
 
-    Depth and confidence are those of `select`; where the vote overruled the pixel's own peak, the
-    depth is a whole plane and the confidence 0.
+    Depth is that of the pixel's own peak; where the vote overruled it, a whole plane.
     """
 
     def __init__(

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.methods.parts._patchwork import Patchwork as Patchwork, softness as softness
     from zfuse.pipeline.methods.parts._peak import (
-        DEPTH_REACH as DEPTH_REACH,
         PEAK_BYTES as PEAK_BYTES,
         FocusPeak as FocusPeak,
         signal_bytes as signal_bytes,
@@ -75,8 +74,14 @@ if TYPE_CHECKING:
         Evidence as Evidence,
         ScalePeak as ScalePeak,
         Trust as Trust,
-        collect_evidence as collect_evidence,
+        doubled as doubled,
         halved as halved,
+    )
+    from zfuse.pipeline.methods.parts._trusted_peak import (
+        DEPTH_REACH as DEPTH_REACH,
+        TRUST_REACH as TRUST_REACH,
+        TrustedPeak as TrustedPeak,
+        peak_evidence as peak_evidence,
     )
     from zfuse.pipeline.methods.parts._value_range import (
         ChannelRange as ChannelRange,
@@ -100,11 +105,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_frame": ["inside_frame"],
         "_noise": ["CameraNoise", "camera_noise"],
         "_patchwork": ["Patchwork", "softness"],
-        "_peak": ["DEPTH_REACH", "FocusPeak", "PEAK_BYTES", "signal_bytes"],
+        "_peak": ["FocusPeak", "PEAK_BYTES", "signal_bytes"],
         "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],
         "_response": ["estimate_response"],
         "_running": ["WeightedMean"],
-        "_trust": ["Evidence", "ScalePeak", "Trust", "collect_evidence", "halved"],
+        "_trust": ["Evidence", "ScalePeak", "Trust", "doubled", "halved"],
+        "_trusted_peak": ["DEPTH_REACH", "TRUST_REACH", "TrustedPeak", "peak_evidence"],
         "_value_range": ["ChannelRange", "DecisionRange"],
     },
 )

@@ -22,9 +22,9 @@ from pydantic import Field
 from zfuse.kernels import keep_strongest, log_energy
 from zfuse.pipeline.methods.parts._blending import Blend, BlendingMethod, BlendingState, mix
 from zfuse.pipeline.methods.parts._floats import FILL_ALIGN, FILL_REACH, FloatPlanes
-from zfuse.pipeline.methods.parts._peak import DEPTH_REACH
 from zfuse.pipeline.methods.parts._pyramid import level_shapes, reduced
 from zfuse.pipeline.methods.parts._running import PixelRange, WeightedMean
+from zfuse.pipeline.methods.parts._trusted_peak import DEPTH_REACH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

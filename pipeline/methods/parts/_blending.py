@@ -15,7 +15,8 @@ import numpy as np
 from zfuse.pipeline.core import Fused, Signal, value_step
 from zfuse.pipeline.methods._method import Method
 from zfuse.pipeline.methods.parts._noise import quiet_deviation
-from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, depth_peak, signal_bytes
+from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, signal_bytes
+from zfuse.pipeline.methods.parts._trusted_peak import depth_peak
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ from zfuse.kernels import INVALID, median_3x3, reduce_plane, vote_depth
 from zfuse.pipeline.core import Region, within
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
 from zfuse.pipeline.methods.parts._pyramid import expanded
-from zfuse.pipeline.methods.parts._trust import ScalePeak, collect_evidence, halved
+from zfuse.pipeline.methods.parts._trust import Evidence, ScalePeak, halved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Signal
-    from zfuse.pipeline.methods.parts._trust import Evidence
 
     Plane = NDArray[np.float32]
 
@@ -187,12 +186,19 @@ class DepthSearch:
             np.ascontiguousarray(m[half_inside]) for m in (strength, depth, floor)
         )
         peaks = [
-            ScalePeak(p.depth[half_inside], p.stands_out[half_inside], p.gain) for _, _, p in found
+            ScalePeak(
+                np.ascontiguousarray(p.depth[half_inside]),
+                np.ascontiguousarray(p.stands_out[half_inside]),
+                p.gain,
+            )
+            for _, _, p in found
         ]
         peaks.append(ScalePeak(halved(fine), halved(finest.stands_out[inside]), finest.gain))
-        evidence = collect_evidence(halved(whole), peaks, self._fine.planes, ROUGHNESS_RADII)
         # Neighbours agree in noise as well: what no scale sees is not known.
-        evidence = evidence._replace(silent=evidence.silent | (halved(trust) < SURE))
+        silent = halved(trust) < SURE
+        evidence = Evidence(
+            halved(whole), peaks, self._fine.planes, ROUGHNESS_RADII, silent=silent
+        )
         return FoundDepth(whole, trust, strength, depth, floor, fine, stands_out, evidence)
 
     def _floor(self) -> Plane:

@@ -26,13 +26,11 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import Region, Signal
 
-__all__ = ["DEPTH_REACH", "PEAK_BYTES", "FocusPeak", "depth_peak", "signal_bytes"]
+__all__ = ["PEAK_BYTES", "FocusPeak", "signal_bytes"]
 
 PEAK_BYTES = 18  # the arrays below
 
 _SIGNAL_PLANES = 4  # a signal is made or smoothed for so many planes at a time
-_DEPTH_WINDOW, _DEPTH_SMOOTH = 9, 2
-DEPTH_REACH = _DEPTH_WINDOW // 2 + 1 + _DEPTH_SMOOTH
 
 
 def signal_bytes(channels: int, itemsize: int, *, smooth: bool = True) -> float:
@@ -40,15 +38,6 @@ def signal_bytes(channels: int, itemsize: int, *, smooth: bool = True) -> float:
     native = channels == 1 and itemsize <= 2
     made = 0 if native else 4 * _SIGNAL_PLANES
     return made + (4 * (_SIGNAL_PLANES + 1) if smooth else 0)
-
-
-def depth_peak(region: Region, signal: Signal, dtype: np.dtype[Any]) -> FocusPeak:
-    """Return the peak that gives the transform methods their depth and confidence.
-
-    SML in 9 x 9 pixels of the signal smoothed twice: without the smoothing, noise wins where there
-    is little texture, and the mean error of the depth on the simulated stacks is four times larger.
-    """
-    return FocusPeak(region, signal, "sml", _DEPTH_WINDOW, 0, dtype, smooth=_DEPTH_SMOOTH)
 
 
 class FocusPeak:
@@ -159,6 +148,11 @@ class FocusPeak:
         """Return the mean score of the planes before and after the peak (h, w)."""
         both = self._peak.before.astype(np.float32) + self._peak.after
         return both * (self._peak.best * np.float32(0.5 / 65535))
+
+    @property
+    def sides(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        """Scores of the planes before and after the peak, in 1/65535 of its own; both (h, w)."""
+        return self._peak.before, self._peak.after
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return depth in planes and confidence, both (h, w)."""
