@@ -29,8 +29,9 @@ class Fused:
         channel (also one with a channel axis), of RGB, of channels together, or of one channel for
         all. (C, Y, X) where each of several channels decides for itself.
     confidence
-        float32 in 0..1, of the shape of `depth`: how much the focus peak stands out. 0 means that
-        nothing in the stack says which plane is in focus here.
+        float32 in 0..1, of the shape of `depth`: the probability that the depth is
+        within one plane of the truth. 0 means that nothing in the stack says which plane is in
+        focus here.
     """
 
     image: NDArray[Any]

@@ -47,6 +47,8 @@ class StoredMap:
         Lowest and highest value that can occur, for displays.
     reference
         Where depth counts from, or None.
+    meaning
+        What the number says, where its name does not, or None.
     """
 
     quantity: str
@@ -55,6 +57,7 @@ class StoredMap:
     step: float
     limits: tuple[float, float]
     reference: str | None = None
+    meaning: str | None = None
 
     def store(
         self, values: NDArray[np.float32], out: NDArray[np.float32] | None = None
@@ -94,6 +97,7 @@ class StoredMap:
             "quantity": self.quantity,
             "unit": self.unit,
             "reference": self.reference,
+            "meaning": self.meaning,
             "rounded_to": self.step,
         }
         return {key: value for key, value in said.items() if value is not None}
@@ -117,8 +121,9 @@ def depth_map(stack: Stack) -> StoredMap:
 
 
 def confidence_map() -> StoredMap:
-    """Confidence: 0 where nothing says which plane is in focus, 1 where there is no doubt."""
-    return StoredMap("confidence", None, 1.0, _CONFIDENCE_STEP, (0.0, 1.0))
+    """Confidence: a probability, 0 where nothing says which plane is in focus."""
+    meaning = "probability that the depth is within one plane of the truth"
+    return StoredMap("confidence", None, 1.0, _CONFIDENCE_STEP, (0.0, 1.0), meaning=meaning)
 
 
 def _rounded(
