@@ -18,7 +18,13 @@ from pydantic import Field, field_validator
 
 from zfuse.pipeline.core import Fused, Signal
 from zfuse.pipeline.methods._method import Method
-from zfuse.pipeline.methods.parts import PEAK_BYTES, TRUST_REACH, TrustedPeak, signal_bytes
+from zfuse.pipeline.methods.parts import (
+    PEAK_BYTES,
+    TRUST_BYTES,
+    TRUST_REACH,
+    TrustedPeak,
+    signal_bytes,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,12 +75,10 @@ class Select(Method):
         return self.window // 2 + 1 + self.smooth + TRUST_REACH
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
-        """Peak arrays, the copied pixels, and the smoothed signal."""
-        return (
-            PEAK_BYTES
-            + signal_bytes(channels, itemsize, smooth=self.smooth > 0)
-            + channels * itemsize
-        )
+        """Peak arrays, the copied pixels, and the smoothed signal or what the end needs."""
+        copied = channels * itemsize
+        signal = signal_bytes(channels, itemsize, smooth=self.smooth > 0)
+        return PEAK_BYTES + copied + max(signal, TRUST_BYTES + copied)
 
     def calibrate(self, sample: Sample) -> Signal:
         """Choose the decision signal."""

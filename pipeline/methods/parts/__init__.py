@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.methods.parts._trusted_peak import (
         DEPTH_REACH as DEPTH_REACH,
+        TRUST_BYTES as TRUST_BYTES,
         TRUST_REACH as TRUST_REACH,
         TrustedPeak as TrustedPeak,
         peak_evidence as peak_evidence,
@@ -110,7 +111,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_response": ["estimate_response"],
         "_running": ["WeightedMean"],
         "_trust": ["Evidence", "ScalePeak", "Trust", "doubled", "halved"],
-        "_trusted_peak": ["DEPTH_REACH", "TRUST_REACH", "TrustedPeak", "peak_evidence"],
+        "_trusted_peak": [
+            "DEPTH_REACH",
+            "TRUST_BYTES",
+            "TRUST_REACH",
+            "TrustedPeak",
+            "peak_evidence",
+        ],
         "_value_range": ["ChannelRange", "DecisionRange"],
     },
 )

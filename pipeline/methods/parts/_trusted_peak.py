@@ -21,10 +21,18 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["DEPTH_REACH", "TRUST_REACH", "TrustedPeak", "depth_peak", "peak_evidence"]
+__all__ = [
+    "DEPTH_REACH",
+    "TRUST_BYTES",
+    "TRUST_REACH",
+    "TrustedPeak",
+    "depth_peak",
+    "peak_evidence",
+]
 
 _RADII = (1, 3)  # half-size pixels
 TRUST_REACH = 2 * max(_RADII) + 2  # pixels: and one half-size pixel that is interpolated with
+TRUST_BYTES = 10  # a pixel, while the probability is made: depth, evidence, result
 _DEPTH_WINDOW, _DEPTH_SMOOTH = 9, 2
 DEPTH_REACH = _DEPTH_WINDOW // 2 + 1 + _DEPTH_SMOOTH + TRUST_REACH
 _GAIN = 0.2  # of each pixel of the window's side: the noise of its sum, see `_depth_search.py`
