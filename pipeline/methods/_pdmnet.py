@@ -227,7 +227,7 @@ class _MergePass(_Pass):
     def _trust(self, depth: Plane, spread: Plane) -> Plane:
         """Return how likely the depth is right, of the spread of the weights, both (h, w)."""
         unsure = np.float32(sqrt((self._c.planes**2 - 1) / 12))
-        narrow = np.clip(1 - halved(spread) / unsure, 0, 1)
+        narrow = np.asarray(np.clip(1 - halved(spread) / unsure, 0, 1), np.float32)
         narrow[narrow < _NO_CONFIDENCE] = 0
         settled = halved(depth)
         share = settled - np.rint(settled)

@@ -255,9 +255,8 @@ class _SharpnessPass:
         if self._invalid.size:  # the winner may be unknown here, the pixel's own never is
             np.copyto(index, own[near], where=self._invalid[near])
         inside = within(self._region.core, self._near)
-        own, stands_out = (np.ascontiguousarray(m[near]) for m in (own, stands_out))
-        peak = np.ascontiguousarray(depth[near])
-        depth = np.where(index == own, peak, index).astype(np.float32)
+        peak, stands_out = (np.ascontiguousarray(m[near]) for m in (depth, stands_out))
+        depth = np.where(index == own[near], peak, index).astype(np.float32)
         stands_out[stands_out < _ROUNDING] = 0
         evidence = peak_evidence(self._peak, peak, halved(depth), stands_out, near)
         confidence = doubled(
