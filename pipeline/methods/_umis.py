@@ -262,6 +262,7 @@ class _SharpnessPass:
         confidence = doubled(
             Trust("umis", (np.log(self._c.planes),)).probability(evidence), depth.shape
         )
+        np.multiply(confidence, stands_out > 0, out=confidence)
         if self._c.planes == 1:
             confidence[:] = 0
         depth, confidence = (np.ascontiguousarray(m[inside]) for m in (depth, confidence))

@@ -81,6 +81,7 @@ class TrustedPeak(FocusPeak):
         evidence = peak_evidence(self, depth, halved(depth), stands_out)
         sure = Trust(self._kind, (np.log(self.planes),)).probability(evidence)
         confidence = doubled(sure, depth.shape)
+        np.multiply(confidence, stands_out > 0, out=confidence)
         if self.planes == 1:
             confidence[:] = 0
         depth, confidence = (np.ascontiguousarray(m[self._core]) for m in (depth, confidence))
