@@ -88,6 +88,8 @@ def collect(number: int, kinds: tuple[str, ...]) -> dict[str, Sample]:
         features = planes.reshape(len(planes), -1).T[chosen]
         peaks = len(evidence.clues.depths)
         silent = features[:, peaks : 2 * peaks].max(1) < LEAST
+        if evidence.silent is not None:
+            silent |= evidence.silent[: error.shape[0], : error.shape[1]].ravel()[chosen]
         samples[kind] = Sample(
             number, len(made.planes), features, np.array(trust.stack), error.ravel()[chosen], silent
         )
