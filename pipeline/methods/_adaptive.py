@@ -34,6 +34,7 @@ from zfuse.pipeline.methods.parts import (
     BandAverage,
     Blend,
     CameraNoise,
+    ClipLevels,
     DecisionPlanes,
     DepthOffset,
     DepthSearch,
@@ -80,6 +81,7 @@ class _Calibration:
     """
 
     blend: Blend
+    clipped: ClipLevels
     steps: float
     widths: tuple[float, ...]
     distrust: tuple[float, ...]
@@ -157,6 +159,7 @@ class Adaptive(Method):
         noise = [camera_noise(sample.columns, c) for c in range(channels)]
         return _Calibration(
             blend,
+            ClipLevels.calibrate(sample, blend.signal.weights),
             steps,
             tuple(widths),
             tuple(_DISTRUST * (1 + r) / strength for r in (*ratios, ratios[-1])),
@@ -210,7 +213,9 @@ class _DepthPass:
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""
         signal, invalid = self.decision.signal(planes)
-        self.search.add(signal, z, invalid)
+        levels = self.calibration.clipped
+        clipped = [levels.share(plane[:, *self.floats.cut]) for plane in planes]
+        self.search.add(signal, z, invalid, clipped)
 
 
 class _PicturePass:
@@ -223,6 +228,8 @@ class _PicturePass:
         self._unit = np.float32(calibration.unit)
         found = first.search.finish()
         self._confidence = calibration.trust.probability(found.evidence)
+        if found.known is not None:
+            self._confidence *= found.known
         self._offset = DepthOffset(
             first.region, first.wide, found, calibration.planes, calibration.peak_width,
             calibration.steps,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         mix as mix,
     )
     from zfuse.pipeline.methods.parts._carried import Carried as Carried
+    from zfuse.pipeline.methods.parts._clipping import ClipLevels as ClipLevels
     from zfuse.pipeline.methods.parts._decision import (
         DecisionPlanes as DecisionPlanes,
         to_signal as to_signal,
@@ -96,6 +97,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_bands": ["BandMethod", "BandTransform"],
         "_blending": ["Blend", "BlendingMethod", "BlendingState", "mix"],
         "_carried": ["Carried"],
+        "_clipping": ["ClipLevels"],
         "_decision": ["DecisionPlanes", "to_signal"],
         "_depth_offset": ["DepthOffset", "peak_width"],
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],

@@ -83,6 +83,8 @@ class FoundDepth(NamedTuple):
     """… and how surely (h, w)."""
     evidence: Evidence
     """For and against the depth, at half size: of the scales from fine to wide, the finest last."""
+    known: Plane | None
+    """Share of each half-size pixel that is not clipped; None where none is."""
 
 
 class DepthSearch:
@@ -113,12 +115,20 @@ class DepthSearch:
             for window in windows
         ]
         self._scale = np.float32((2**18 - 1) / steps)
+        self._clipped: Plane | None = None
 
-    def add(self, signal: NDArray[Any], z: int, invalid: Sequence[Plane | None] = ()) -> None:
+    def add(
+        self,
+        signal: NDArray[Any],
+        z: int,
+        invalid: Sequence[Plane | None] = (),
+        clipped: Sequence[Plane | None] = (),
+    ) -> None:
         """Fold planes (n, Y, X) of the decision signal.
 
         Where one of `invalid` (each (Y, X), or None) is above 0 its plane can't win. The signal
-        holds a filled value there, and is changed.
+        holds a filled value there, and is changed. `clipped` says how much of each half-size pixel
+        of a plane is.
         """
         n, height, width = signal.shape
         has_invalid = np.zeros(n, np.bool_)
@@ -144,6 +154,7 @@ class DepthSearch:
         for number, peak in enumerate(self._coarse):
             planes = small[number // len(_HALF_WINDOWS)]
             peak.add_signal(planes, has_invalid, _no_pixels(planes), z)
+        self._note_clipped(clipped, z)
 
     def falloff(self) -> tuple[float, float]:
         """Return the energy in focus and a plane beside it, above the floor, where a peak is sure.
@@ -158,13 +169,40 @@ class DepthSearch:
         beside = peak.beside() - others
         return float(above[sure].sum()), float(beside[sure].sum())
 
+    def _note_clipped(self, clipped: Sequence[Plane | None], z: int) -> None:
+        """Keep how much is clipped in the plane that the widest window prefers.
+
+        A highlight is clipped and flat in the plane of its focus; planes out of focus, over which
+        its edge spreads, look sharper. The widest window sees the edge itself. What only the blur
+        of a highlight covers is known: from there the plane in focus is not clipped.
+        """
+        shown = within(self._half.core, self._half.shown)
+        height, width = self._half.shape
+        for number, share in enumerate(clipped, z):
+            if share is None and self._clipped is None:
+                continue
+            if self._clipped is None:
+                self._clipped = np.zeros(self._half.shape, np.float32)
+            won = self._coarse[-1].index == number
+            won = won.repeat(2, 0).repeat(2, 1)[:height, :width]
+            np.copyto(self._clipped, 0 if share is None else share[shown], where=won)
+
     def finish(self) -> FoundDepth:
-        """Return the depth of the core."""
+        """Return the depth of the core.
+
+        Of what is clipped only the widest window says anything, and that has no vote: the depth
+        comes from round about.
+        """
         inside = within(self._region.core, self._wide.core)
         shape = self._wide.shape
         half_inside = within(half_region(self._region).core, self._half.core)
         strength, floor = self._coarse[1].best.copy(), self._floor()
         found = [_finished(peak, self._half.shape) for peak in self._coarse]
+        known = None
+        if self._clipped is not None and self._clipped.any():
+            known = np.clip(1 - self._clipped, 0, 1)
+            for _, stands_out, _ in found[:-1]:
+                stands_out *= known
         depth, trust = (widest.copy() for widest in found[-1][:2])
         scale = np.full(depth.shape, len(found) - 1, np.uint8)
         sure = trust.copy()
@@ -174,8 +212,11 @@ class DepthSearch:
             np.copyto(sure, stands_out, where=better)
             np.copyto(trust, np.maximum(stands_out, trust), where=better)
             scale[better] = number
-        depth = _voted(depth, _variance(sure, scale), np.stack([found[1][0], found[-1][0]]))
         fine, stands_out, finest = _finished(self._fine, shape, _FINE_SPREAD)
+        if known is not None:
+            sure *= known
+            stands_out *= np.clip(expanded(known, shape), 0, 1)
+        depth = _voted(depth, _variance(sure, scale), np.stack([found[1][0], found[-1][0]]))
         whole, better = _joined(expanded(depth, shape), fine, stands_out)
         trust = expanded(trust, shape)
         np.copyto(trust, stands_out, where=better & (stands_out > trust))
@@ -197,7 +238,9 @@ class DepthSearch:
         # Neighbours agree in noise as well: what no scale sees is not known.
         silent = halved(trust) < SURE
         evidence = Evidence(halved(whole), peaks, self._fine.planes, ROUGHNESS_RADII, silent=silent)
-        return FoundDepth(whole, trust, strength, depth, floor, fine, stands_out, evidence)
+        if known is not None:
+            known = np.ascontiguousarray(known[half_inside])
+        return FoundDepth(whole, trust, strength, depth, floor, fine, stands_out, evidence, known)
 
     def _floor(self) -> Plane:
         peak, radius = self._coarse[1], _HALF_WINDOWS[1] // 2

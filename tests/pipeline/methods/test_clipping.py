@@ -1,0 +1,73 @@
+"""What `adaptive` says of clipped highlights, and that nothing else is taken for one."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import zfuse
+from zfuse.pipeline.core import Sample
+from zfuse.pipeline.methods.parts import ClipLevels
+from zfuse.pipeline.simulation._phantom import render_phantom
+
+RADIUS = 16
+PLANE = 4.5  # of the disc's focus
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return render_phantom(14, 160, photons=3000, seed=3)
+
+
+def with_disc(phantom, gain, top, dtype):
+    """Return planes with a disc `gain` times as bright as the camera can see, and its distances."""
+    y, x = np.mgrid[:160, :160] - 64.0
+    distance = np.hypot(y, x)
+    disc = (distance <= RADIUS).astype(float)
+    planes = phantom.planes - float(phantom.planes.min())
+    planes *= 0.5 * top / planes.max()
+    cover = np.stack([gaussian_filter(disc, 0.5 + 0.9 * abs(z - PLANE)) for z in range(14)])
+    planes = planes * (1 - cover) + cover * gain * top
+    return np.clip(np.rint(planes), 0, top).astype(dtype), distance
+
+
+@pytest.mark.parametrize("top", [255, 4095, 65535])
+def test_a_clipped_disc_has_no_confidence_and_its_rims_depth(phantom, top):
+    planes, distance = with_disc(phantom, 2.0, top, np.uint8 if top == 255 else np.uint16)
+    fused = zfuse.fuse(planes)
+    inside = distance < RADIUS - 1
+    assert fused.confidence[inside].mean() < 0.1
+    assert np.abs(fused.depth - PLANE)[inside].max() < 1
+    assert np.median(fused.confidence[(distance > RADIUS + 8) & (distance < RADIUS + 20)]) > 0.9
+
+
+def test_colours_clip_each_for_itself(phantom):
+    planes, distance = with_disc(phantom, 2.0, 255, np.uint8)
+    colours = np.stack([planes, planes, planes // 2])
+    fused = zfuse.fuse(zfuse.from_array(colours, rgb=True))
+    # Blue, 11 % of luma, is not clipped.
+    assert fused.confidence[distance < RADIUS - 1].mean() < 0.25
+
+
+def test_tiles_equal_the_whole_round_a_clipped_disc(phantom):
+    planes, _ = with_disc(phantom, 2.0, 255, np.uint8)
+    whole = zfuse.fuse(planes)
+    tiles = zfuse.fuse(planes, tile=64, workers=2)
+    for name in ("image", "depth", "confidence"):
+        np.testing.assert_array_equal(getattr(tiles, name), getattr(whole, name))
+
+
+def levels(planes):
+    return ClipLevels.calibrate(Sample(zfuse.from_array(planes)), (1.0,)).most
+
+
+def test_only_a_plateau_is_a_level(phantom):
+    assert levels(phantom.planes) == (65535.0,)
+    assert levels(phantom.planes.astype(np.float32)) == (np.inf,)
+    rng = np.random.default_rng(0)
+    drawing = 100 * rng.integers(0, 2, (8, 96, 96))
+    assert levels(drawing.astype(np.uint16)) == (65535.0,)
+    evenly = rng.integers(0, 200, (8, 96, 96))
+    assert levels(evenly.astype(np.uint16)) == (65535.0,)
+    clipped = np.minimum(phantom.planes, np.quantile(phantom.planes, 0.98).astype(np.uint16))
+    assert levels(clipped) == (float(clipped.max()),)
+    assert levels(clipped / 4095) == (clipped.max() / 4095,)
