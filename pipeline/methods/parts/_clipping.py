@@ -1,7 +1,7 @@
 """Clipped pixels: where the camera was full sharpness is not known.
 
-Duty: the values at which a stack's channels are clipped, and which pixels of a plane
-reached them. Must not know: how depth is found.
+Duty: the values at which a stack's channels are clipped, and which pixels of a plane reached them.
+Must not know: how depth is found.
 """
 
 from __future__ import annotations
