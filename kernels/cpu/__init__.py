@@ -13,7 +13,7 @@ from zfuse.kernels.cpu._majority import majority_filter
 from zfuse.kernels.cpu._measures import GIVEN, INVALID, MEASURES, accumulator
 from zfuse.kernels.cpu._median import median_3x3
 from zfuse.kernels.cpu._offset import RunningOffset, add_offset, settle_offset
-from zfuse.kernels.cpu._peak import RunningPeak, finish_focus
+from zfuse.kernels.cpu._peak import RunningPeak, finish_focus, fit_ends
 from zfuse.kernels.cpu._pyramid import add_expanded, reduce_plane, subtract_expanded
 from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
@@ -47,6 +47,7 @@ __all__ = [
     "downsample",
     "downsampled_shape",
     "finish_focus",
+    "fit_ends",
     "fold_focus",
     "guided_filter",
     "hold_within",

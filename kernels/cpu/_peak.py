@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from numba import float32, int32, uint16
 
 from zfuse.kernels.cpu._jit import jit
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RunningPeak", "finish_focus", "update_peak"]
+__all__ = ["RunningPeak", "finish_focus", "fit_ends", "update_peak"]
+
+_LEAST_LEFT = 0.9  # of a score: no more than this is taken for the floor
 
 
 class RunningPeak(NamedTuple):
@@ -33,7 +35,9 @@ class RunningPeak(NamedTuple):
     total : float32
         Σ_z s_z.
     before, after : uint16
-        65535 s_{i-1} / s_i and 65535 s_{i+1} / s_i.
+        65535 s_{i-1} / s_i and 65535 s_{i+1} / s_i. Of the first and the last plane so far, where
+        one of the two does not exist, it is the second plane's on the other side instead, or 0
+        unless the first one's score leads that of all planes but the peak.
     plane : uint16
         i. Of equal scores the first wins.
     """
@@ -57,12 +61,15 @@ def _update_best(score, best, total, won):
 
 
 @jit
-def _update_before(score, won, previous, before):
+def _update_before(score, won, previous, before, after):
     for x in range(score.size):
         s = max(score[x], float32(0))
         ratio = previous[x] * (float32(65535) / s) if s > float32(0) else float32(0)
-        kept = before[x]
+        kept, follower = before[x], after[x]
+        # Should no plane follow: what came before the last one, if that was the peak.
+        second = ratio * (float32(kept) * float32(1 / 65535))
         before[x] = uint16(int32(ratio)) if won[x] else kept
+        after[x] = uint16(int32(second)) if won[x] else follower
         previous[x] = s
 
 
@@ -75,9 +82,23 @@ def _update_after(score, best, won, after, index, z):
         kept = after[x]
         i = index[x]
         follows = int32(i) == int32(z - 1)
-        value = uint16(int32(ratio)) if follows else kept
-        after[x] = uint16(0) if won[x] else value
+        unchanged = follows if won[x] else not follows
+        value = uint16(0) if won[x] else uint16(int32(ratio))
+        after[x] = kept if unchanged else value
         index[x] = uint16(z) if won[x] else i
+
+
+@jit
+def _update_second(score, best, after, index, before, z):
+    """Keep the third plane's score where the first one leads, until a plane beats the second."""
+    third = z == 2
+    for x in range(score.size):
+        s = max(score[x], float32(0))
+        b = best[x]
+        ratio = uint16(int32(s * (float32(65535) / b))) if b > float32(0) else uint16(0)
+        kept = ratio if third else before[x]
+        value = uint16(0) if ratio >= after[x] else kept
+        before[x] = value if index[x] == uint16(0) else before[x]
 
 
 @jit
@@ -87,10 +108,13 @@ def update_peak(peak, z, y, x0, score, won):
     Three loops, not one: see `_focus`. Planes come in ascending z without gaps.
     """
     x1 = x0 + score.size
-    best = peak.best[y, x0:x1]
+    best, before, after = peak.best[y, x0:x1], peak.before[y, x0:x1], peak.after[y, x0:x1]
+    index = peak.plane[y, x0:x1]
     _update_best(score, best, peak.total[y, x0:x1], won)
-    _update_before(score, won, peak.previous[y, x0:x1], peak.before[y, x0:x1])
-    _update_after(score, best, won, peak.after[y, x0:x1], peak.plane[y, x0:x1], z)
+    _update_before(score, won, peak.previous[y, x0:x1], before, after)
+    _update_after(score, best, won, after, index, z)
+    if z >= 2:
+        _update_second(score, best, after, index, before, z)
 
 
 @jit
@@ -107,9 +131,9 @@ def finish_focus(
 
         depth = (i + (p - q) / (2(p + q - 2)),)
 
-    at most half a plane off i. At the first and the last plane, and where the three are level
-    (p + q - 2 > -1e-6), it is i. The confidence is the peak's share above the mean of all other
-    planes, and 0 where the peak is::
+    at most half a plane off i. At the first and the last plane (see `fit_ends`), and where the
+    three are level (p + q - 2 > -1e-6), it is i. The confidence is the peak's share above the mean
+    of all other planes, and 0 where the peak is::
 
         confidence = max(1 - (Σ_z s_z - s_i) / ((planes - 1) s_i), 0).
 
@@ -141,3 +165,65 @@ def finish_focus(
             share = float32(1) - others / best if best > float32(0) else float32(0)
             depth[y, x] = float32(i) + offset
             confidence[y, x] = max(share, float32(0)) if planes > 1 else float32(0)
+
+
+@jit
+def _end_offset(q, r, floor):
+    """Return how far a peak lies inside the first or last plane, see `fit_ends`."""
+    floor = min(max(floor, float32(0)), r * float32(_LEAST_LEFT))
+    a = np.log((q - floor) / (float32(1) - floor))
+    b = np.log((r - floor) / (float32(1) - floor))
+    if a > float32(-1e-6):
+        return float32(0.5)
+    rho = b / a
+    if rho <= float32(4):
+        return float32(0)
+    return min((rho - float32(4)) / (float32(2) * rho - float32(4)), float32(0.5))
+
+
+@jit
+def fit_ends(
+    index: NDArray[np.uint16],
+    before: NDArray[np.uint16],
+    after: NDArray[np.uint16],
+    stands_out: NDArray[np.float32],
+    planes: int,
+    depth: NDArray[np.float32],
+) -> None:
+    """Put the depth of peaks at the first and the last plane between planes, in place.
+
+    It is the vertex of the Gaussian through the end's score and those of the next two planes, q and
+    r of it, above the mean f of all others, and within 0 … 1/2 from the end::
+
+        ρ = log((r - f) / (1 - f)) / log((q - f) / (1 - f))
+        offset = (ρ - 4) / (2ρ - 4),
+
+    1/2 where q = 1, and 0 where ρ ≤ 4, the next plane does not lead all that follow, or there are
+    but two planes. f is held below 0.9 r.
+
+    Parameters
+    ----------
+    index, before, after : (h, w) uint16
+        See `RunningPeak`.
+    stands_out : (h, w) float32
+        The confidence of `finish_focus`.
+    planes : int
+        Number of planes.
+    depth : (h, w) float32
+        In planes; changed where `index` is the first or the last plane.
+    """
+    if planes < 3:
+        return
+    height, width = depth.shape
+    for y in range(height):
+        for x in range(width):
+            i = int32(index[y, x])
+            if 0 < i < planes - 1:
+                continue
+            near, far = (after[y, x], before[y, x]) if i == 0 else (before[y, x], after[y, x])
+            if far == 0:
+                continue
+            q, r = float32(near) * float32(1 / 65535), float32(far) * float32(1 / 65535)
+            others = (float32(1) - stands_out[y, x]) * float32(planes - 1) - q - r
+            offset = _end_offset(q, r, others / float32(planes - 3) if planes > 3 else float32(0))
+            depth[y, x] = float32(i) + (offset if i == 0 else -offset)

@@ -265,6 +265,8 @@ class _SharpnessPass:
         np.multiply(confidence, stands_out > 0, out=confidence)
         if self._c.planes == 1:
             confidence[:] = 0
+        self._peak.fit_ends(peak, stands_out, near)
+        np.copyto(depth, peak, where=index == own[near])
         depth, confidence = (np.ascontiguousarray(m[inside]) for m in (depth, confidence))
         shown = within(self._region.core, self._region.shown)
         return _PicturePass(shown, Patchwork(index, inside, *self._made), depth, confidence)

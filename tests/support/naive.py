@@ -70,9 +70,26 @@ def focus(stack, name, window):
         bend = p + q - 2
         fit = inner & (bend < -1e-6)
         depth = depth + np.where(fit, 0.5 * (p - q) / np.where(fit, bend, 1), 0)
+        depth = np.where(index == 0, _end_offset(scores / safe), depth)
+        end = planes - 1 - _end_offset(scores[::-1] / safe)
+        depth = np.where(index == planes - 1, end, depth)
     others = (scores.sum(0, dtype=np.float64) - peak) / max(planes - 1, 1)
     confidence = np.where(peak > 0, 1 - others / np.where(peak > 0, peak, 1), 0)
     return index, depth, np.clip(confidence, 0, 1) if planes > 1 else confidence * 0
+
+
+def _end_offset(shares):
+    """How far the vertex of a Gaussian through the first three shares lies inside the first one."""
+    planes = len(shares)
+    q, r = shares[1], shares[2]
+    floor = np.clip(shares[3:].mean(0), 0, 0.9 * r) if planes > 3 else 0 * r
+    known = (r > 0) & (q > shares[2:].max(0))
+    level = known & (q > 1 - 1e-6)  # the vertex lies in the middle between the two
+    fit = known & ~level
+    a, b = (np.log(np.where(fit, (s - floor) / (1 - floor), 0.5)) for s in (q, r))
+    rho = np.where(fit, b / a, 4)
+    offset = np.where(rho > 4, (rho - 4) / np.where(rho > 4, 2 * rho - 4, 1), 0).clip(0, 0.5)
+    return np.where(level, 0.5, offset)
 
 
 def reduce_plane(fine):

@@ -17,6 +17,7 @@ from zfuse.kernels import (
     RunningPeak,
     accumulator,
     finish_focus,
+    fit_ends,
     fold_focus,
     smooth_signal,
 )
@@ -151,11 +152,29 @@ class FocusPeak:
 
     @property
     def sides(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        """Scores of the planes before and after the peak, in 1/65535 of its own; both (h, w)."""
+        """Scores of the planes before and after the peak, in 1/65535 of its own; both (h, w).
+
+        At the first and the last plane the side that lies outside holds something else, see
+        `zfuse.kernels.RunningPeak`.
+        """
         return self._peak.before, self._peak.after
 
+    def fit_ends(
+        self,
+        depth: NDArray[np.float32],
+        stands_out: NDArray[np.float32],
+        part: tuple[slice, slice] = (slice(None), slice(None)),
+    ) -> None:
+        """Put the depth of the first and the last plane between planes, in place.
+
+        Of `part` of the region, with what `finish` returned there, (h, w) each.
+        """
+        sides = (self.index, self._peak.before, self._peak.after)
+        index, before, after = (np.ascontiguousarray(side[part]) for side in sides)
+        fit_ends(index, before, after, stands_out, self.planes, depth)
+
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return depth in planes and confidence, both (h, w)."""
+        """Return depth in planes, whole at both ends, and confidence, both (h, w)."""
         depth, confidence = self._peak.best, self._peak.total  # in place: memory peaks here
         finish_focus(self._peak, self.planes, depth, confidence)
         return depth, confidence

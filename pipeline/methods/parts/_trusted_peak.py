@@ -84,6 +84,7 @@ class TrustedPeak(FocusPeak):
         np.multiply(confidence, stands_out > 0, out=confidence)
         if self.planes == 1:
             confidence[:] = 0
+        self.fit_ends(depth, stands_out)  # its evidence is that of whole planes at the ends
         depth, confidence = (np.ascontiguousarray(m[self._core]) for m in (depth, confidence))
         return depth, confidence
 
@@ -121,5 +122,8 @@ def peak_evidence(
     """
     here = ScalePeak(halved(depth), halved(stands_out), _GAIN * peak.window)
     before, after = (np.float32(1 / 65535) * halved(side[part]) for side in peak.sides)
+    index = halved(peak.index[part])
+    before[index == 0] = 0  # nothing lies outside
+    after[index == peak.planes - 1] = 0
     further = np.maximum(before, after), np.minimum(before, after)
     return Evidence(settled, [here], peak.planes, _RADII, further)

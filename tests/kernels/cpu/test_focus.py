@@ -11,6 +11,7 @@ from zfuse.kernels import (
     RunningPeak,
     accumulator,
     finish_focus,
+    fit_ends,
     fold_focus,
 )
 
@@ -36,6 +37,7 @@ def run_focus(signal, measure, window, block=None, core=None, pixels=None, least
         )  # fmt: skip
     depth, confidence = np.empty(shape, "f4"), np.empty(shape, "f4")
     finish_focus(peak, planes, depth, confidence)
+    fit_ends(peak.plane, peak.before, peak.after, confidence, planes, depth)
     return image, peak.plane, depth, confidence
 
 
@@ -101,3 +103,19 @@ def test_least_contrast_is_the_slow_twins_minimum(measure):
     expected = (np.float32(1e6) / (scores + np.float32(1))).argmax(0)
     np.testing.assert_array_equal(index, expected)
     assert (confidence >= 0).all()
+
+
+@pytest.mark.parametrize("window", [1, 5])
+def test_depth_is_fitted_at_both_ends(window):
+    """Energies of Gaussian falloff: no depth piles up on the first or the last plane."""
+    rng = np.random.default_rng(0)
+    depth = np.linspace(0, 5, 501)
+    texture = rng.normal(0, 1, (20, 501))
+    away = np.arange(6)[:, None, None] - depth
+    signal = 30000 + 4000 * texture * np.exp(-(away**2) / 4)
+    fitted = run_focus(signal.astype("u2"), "laplacian-energy", window)[2]
+    error = np.abs(fitted - depth)
+    ends = (depth < 0.5) | (depth > 4.5)
+    assert error[:, ends].mean() < 1.5 * error[:, ~ends].mean() + 0.02
+    for end in (0, 5):
+        assert (np.abs(fitted - end) < 0.02).mean() < 0.03
