@@ -11,8 +11,8 @@ of the best 80 %. Fitting needs torch, and takes about eight minutes on two core
 What is fitted is the network of `zfuse.kernels.probability`, by the likelihood of a cumulative link
 model (McCullagh, Regression models for ordinal data, J. R. Stat. Soc. B 42, 1980): one score for
 all thresholds of the depth's error, so that confidence also ranks errors far below a plane; the
-threshold of one plane counts most, and its probability is what is kept. Where nothing has a depth,
-any plane is as likely as the other.
+threshold of one plane counts as much as four others, and its probability is what is kept. Where
+nothing has a depth, any plane is as likely as the other.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ MOST_PLANES = 24
 THRESHOLDS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0)  # planes
 ONE = THRESHOLDS.index(1.0)
 HIDDEN = {"adaptive": 12, "select": 6}  # others 8
+OTHERS = 2.0  # what the other thresholds count beside that of one plane: they make the ranking
 STEPS, BATCH = 2500, 4096
 LEAST = 1e-3  # of significance: nothing stands out
 PIXELS = 3000  # of a stack
@@ -88,8 +89,6 @@ def collect(number: int, kinds: tuple[str, ...]) -> dict[str, Sample]:
         features = planes.reshape(len(planes), -1).T[chosen]
         peaks = len(evidence.clues.depths)
         silent = features[:, peaks : 2 * peaks].max(1) < LEAST
-        if evidence.silent is not None:
-            silent |= evidence.silent[: error.shape[0], : error.shape[1]].ravel()[chosen]
         samples[kind] = Sample(
             number, len(made.planes), features, np.array(trust.stack), error.ravel()[chosen], silent
         )
@@ -124,7 +123,7 @@ def fit(samples: list[Sample], size: int) -> dict[str, Any]:
     out = torch.nn.Linear(size, 1, bias=False)
     levels = torch.nn.Parameter(torch.linspace(-1.5, 1.5, len(THRESHOLDS)))
     slopes = torch.nn.Parameter(torch.zeros(len(THRESHOLDS)))
-    weight = torch.full((len(THRESHOLDS),), 0.5 / (len(THRESHOLDS) - 1))
+    weight = torch.full((len(THRESHOLDS),), OTHERS / (len(THRESHOLDS) - 1))
     weight[ONE] = 1.0
     groups = [
         {"params": [*local.parameters(), *out.parameters(), levels, slopes], "weight_decay": 1e-4},

@@ -5,8 +5,9 @@ Every stack follows from its number. None is of the sets that quality is judged 
 
 Half of the stacks are surfaces whose blur grows by 0.2 to 3.5 px a plane (between a Gaussian and a
 disc, opaque edges in a quarter); the others are what `render_phantom` and `simulate` make: reliefs,
-diatoms, fluorescence, stained sections. 2 to 60 planes; 300 photons to no noise at all; 8, 12 and
-16 bits; some with bare patches, clipped highlights, depth beyond the end planes, drift, JPEG.
+diatoms, fluorescence, stained sections. One in twelve shows nothing but noise. 2 to 60 planes; 300
+photons to no noise at all; 8, 12 and 16 bits; some with bare patches, clipped highlights, depth
+beyond the end planes, drift, JPEG.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
 
 SIZE = 192  # px
+_NOTHING = 12  # one in so many stacks shows nothing but noise
 _RELIEFS = ("mixed", "slope", "steps", "fractal", "spheres")
 _TEXTURES = ("rough", "fine", "sparse", "weak", "spots")
 
@@ -51,12 +53,25 @@ class TrainingStack:
 def training_stack(number: int) -> TrainingStack:
     """Render stack `number`."""
     rng = np.random.default_rng((20_261_121, number))
+    if number % _NOTHING == _NOTHING // 2:
+        return _nothing(rng)
     kind = str(rng.choice(["surface", "phantom", "relief", "other"], p=[0.5, 0.25, 0.1, 0.15]))
     if kind == "surface":
         return _surface(rng)
     if kind == "phantom":
         return _phantom(rng)
     return _through_optics(rng, kind)
+
+
+def _nothing(rng: np.random.Generator) -> TrainingStack:
+    """Expose an empty field: photons, read noise, any gain."""
+    shape = int(_log(rng, 2, 61)), SIZE, SIZE
+    light = rng.poisson(_log(rng, 5, 20_000), shape) + rng.normal(0, rng.uniform(0.1, 5), shape)
+    dtype = np.dtype(np.uint8 if rng.random() < 0.3 else np.uint16)
+    top = np.iinfo(dtype).max
+    counts = light * (_log(rng, 0.02, 0.9) * top / max(light.max(), 1))
+    nothing = np.full((SIZE, SIZE), np.nan, np.float32)
+    return TrainingStack(np.rint(counts).clip(0, top).astype(dtype), nothing, "nothing")
 
 
 def _log(rng: np.random.Generator, low: float, high: float) -> float:

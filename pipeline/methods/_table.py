@@ -74,7 +74,7 @@ METHODS: dict[str, MethodEntry] = {
     "pdmnet": _network(
         "_pdmnet",
         "PdmNet",
-        "neural network for whole stacks: weighs all planes, removes noise",
+        "neural network for noisy stacks of surfaces; blocks in thick fluorescence and cell rims",
         "the same to 0.01 of 255 grey levels (a count of 16 bits here and there)",
     ),
     "rpsnn": _network(

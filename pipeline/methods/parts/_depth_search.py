@@ -235,9 +235,7 @@ class DepthSearch:
             for _, _, p in found
         ]
         peaks.append(ScalePeak(halved(fine), halved(finest.stands_out[inside]), finest.gain))
-        # Neighbours agree in noise as well: what no scale sees is not known.
-        silent = halved(trust) < SURE
-        evidence = Evidence(halved(whole), peaks, self._fine.planes, ROUGHNESS_RADII, silent=silent)
+        evidence = Evidence(halved(whole), peaks, self._fine.planes, ROUGHNESS_RADII)
         if known is not None:
             known = np.ascontiguousarray(known[half_inside])
         return FoundDepth(whole, trust, strength, depth, floor, fine, stands_out, evidence, known)

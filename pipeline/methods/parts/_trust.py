@@ -66,8 +66,6 @@ class Evidence:
         the depth counts.
     further
         (h, w) each, in 0 … 1.
-    silent
-        (h, w), where nothing is known, whatever else speaks for the depth.
     """
 
     def __init__(
@@ -77,9 +75,7 @@ class Evidence:
         planes: int,
         radii: Sequence[int],
         further: Sequence[Plane] = (),
-        silent: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.silent = silent
         self.shape = depth.shape
         self.kinds = -(-(2 * len(peaks) + 2 * len(radii) + 1 + len(further)) // _BLOCK) * _BLOCK
         # Slopes go on beyond the image's edge.
@@ -127,8 +123,6 @@ class Trust:
         bias = np.array(numbers["bias"]) + np.array(numbers["stack"]) @ np.array(self.stack)
         out = np.empty(evidence.shape, np.float32)
         probability(evidence.clues, hidden, bias.astype(np.float32), weights, numbers["last"], out)
-        if evidence.silent is not None:
-            out[evidence.silent] = 0
         return out
 
 
