@@ -72,7 +72,8 @@ class Select(Method):
     @property
     def halo(self) -> int:
         """Half the window, the stencil's one pixel, one for each pass of smoothing, and trust's."""
-        return self.window // 2 + 1 + self.smooth + TRUST_REACH
+        reach = self.window // 2 + 1 + self.smooth + TRUST_REACH
+        return reach + reach % self.grid_step
 
     def state_bytes(self, channels: int, itemsize: int) -> float:
         """Peak arrays, the copied pixels, and the smoothed signal or what the end needs."""
