@@ -1,0 +1,17 @@
+"""Live: planes as they come, from a microscope in this process or from a growing data set."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from zfuse.pipeline.live._frame import Frame as Frame, StackKey as StackKey
+    from zfuse.pipeline.live._series import Series as Series
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_frame": ["Frame", "StackKey"],
+        "_series": ["Series"],
+    },
+)
