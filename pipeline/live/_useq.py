@@ -203,7 +203,7 @@ def _ordered(sequence: Any, images: list[_Image]) -> list[tuple[str, int]]:
 
 
 def _time_points(stacks: Iterable[tuple[int, int, int]]) -> dict[tuple[int, int, int], int]:
-    """Number each position's time points: as the sequence does, unless some are repeated."""
+    """Return each stack's time point: that of the sequence, or counted where some are repeated."""
     of_position = defaultdict(list)
     for stack in stacks:
         of_position[stack[0]].append(stack)
