@@ -38,8 +38,8 @@ class Place(NamedTuple):
 class _Image(NamedTuple):
     """An event that takes an image."""
 
-    index: _Index
-    repeat: int  # how many events of the same index came before
+    indices: _Index
+    repeat: int  # how many events of the same indices came before
     order: int
     channel: tuple[str, int]  # name, and which of those of that name
     height: float  # of the stage, µm
@@ -91,8 +91,8 @@ class Plan:
         channels = _ordered(sequence, images)
         stacks: dict[tuple[int, int, int], dict[int, list[_Image]]] = defaultdict(dict)
         for image in images:
-            p = positions[image.index[:2]]
-            by_channel = stacks[p, image.repeat, image.index[2]]
+            p = positions[image.indices[:2]]
+            by_channel = stacks[p, image.repeat, image.indices[2]]
             by_channel.setdefault(channels.index(image.channel), []).append(image)
         at = _time_points(stacks)
         times = max([times, *(t + 1 for t in at.values())])
@@ -106,7 +106,7 @@ class Plan:
             for c in range(len(channels)):
                 plane = sorted(by_channel.get(c, ()), key=lambda i: (i.height, i.order))
                 steps |= {round(s, 6) for s in np.diff([i.height for i in plane]).tolist()}
-                places |= {(i.index, i.repeat): Place(key, c, z) for z, i in enumerate(plane)}
+                places |= {(i.indices, i.repeat): Place(key, c, z) for z, i in enumerate(plane)}
                 later = range(key.t, times, self._period) if self._period else (key.t,)
                 for camera in range(cameras):
                     whole = c * cameras + camera
