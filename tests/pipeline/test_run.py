@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -192,8 +193,13 @@ class Interrupted(Progress):
 
 def test_ctrl_c_leaves_nothing_and_no_thread(tmp_path: Path, source: Path) -> None:
     progress = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        fuse_to(source, tmp_path / "out.ome.zarr", progress, tile=64)
+    # A shell's background job ignores Ctrl-C, and so would this process.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fuse_to(source, tmp_path / "out.ome.zarr", progress, tile=64)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert listing(tmp_path) == ["in.zarr"]
     assert no_worker_left()
     assert progress.voxels < TCZYX.size / 2  # it did not go on to the end
