@@ -90,13 +90,8 @@ class Sample:
         """
         _, channels, planes, height, width = self.stack.shape
         edge = _COLUMN_EDGE
-        places = sorted(
-            {
-                (max(0, int(height * fy) - edge // 2), max(0, int(width * fx) - edge // 2))
-                for fy in (0.25, 0.75)
-                for fx in (0.25, 0.75)
-            }
-        )
+        rows, across = (_quarters(size) for size in (height, width))
+        places = sorted({(y, x) for y in rows for x in across})
         cuts = [
             (slice(y, min(y + edge, height)), slice(x, min(x + edge, width))) for y, x in places
         ]
@@ -143,3 +138,9 @@ class _ChannelSample(Sample):
         # In the order in memory that a channel alone has: sums round in one way.
         c = self._channel
         return [np.ascontiguousarray(patch[:, c : c + 1]) for patch in patches]
+
+
+def _quarters(size: int) -> list[int]:
+    """Return where columns begin: as far from the first row as the last one ends from the last."""
+    first = max(0, size // 4 - _COLUMN_EDGE // 2)
+    return [first, max(0, size - _COLUMN_EDGE - first)]

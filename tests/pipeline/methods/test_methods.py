@@ -132,12 +132,13 @@ def test_pixels_that_are_not_finite_are_never_in_focus(name: str, bad: float) ->
     assert np.isfinite(fused.image[~nowhere]).all()
     if name == "pdmnet":  # a mean over planes: of the other four, which show nothing, it is 2 too
         inside[[20, 29]] = inside[:, [20, 29]] = False  # the rim may follow its neighbours
-        # Of five planes a guess is within one plane half of the time, and that is what is said.
-        assert np.median(fused.confidence[inside]) < 0.55
-        assert (fused.confidence[inside] < 0.8).all()
+        assert np.median(fused.confidence[inside]) < 0.2
+        # Of five planes a guess is within one plane half of the time, and no more is said.
+        assert (fused.confidence[inside] < 0.55).all()
     elif name == "adaptive":  # its depth is the neighbours', which see plane 2; its picture is not
         known = planes[[0, 1, 3, 4]][:, inside]
         assert (np.abs(fused.image[inside]) < 1.5 * np.abs(known).max()).all()
+        assert fused.confidence[inside].max() < np.median(fused.confidence[:20])
     else:
         assert (np.abs(fused.depth[inside] - 2) > 0.5).all()
     assert not np.isfinite(fused.image[nowhere]).any()

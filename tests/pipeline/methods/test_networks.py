@@ -115,7 +115,8 @@ def test_small_tiles_of_pdmnet_change_a_count_at_most(dtype: str) -> None:
     assert apart.max() <= (dtype == "u2")
     assert (apart > 0).mean() < 0.005
     np.testing.assert_allclose(tiled.depth, whole.depth, atol=1e-4)
-    np.testing.assert_allclose(tiled.confidence, whole.confidence, atol=1e-4)
+    # Made of how rough the depth is: 1e-4 planes are up to 3.4e-4 of it.
+    np.testing.assert_allclose(tiled.confidence, whole.confidence, atol=1e-3)
 
 
 @every_network
@@ -423,6 +424,9 @@ def test_the_vote_takes_away_specks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert borders(calm) < 0.5 * borders(rough)
     overruled = np.rint(calm.depth) != np.rint(rough.depth)
     assert overruled.any()
+    # Of noise a plane is a guess, overruled or not: within one of four planes are two guesses in 3.
+    for part in (overruled, ~overruled):
+        assert calm.confidence[part].mean() == pytest.approx(2 / 3, abs=0.1)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
