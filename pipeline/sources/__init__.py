@@ -11,13 +11,17 @@ import lazy_loader
 if TYPE_CHECKING:
     from zfuse.pipeline.sources._array import from_array as from_array
     from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
+    from zfuse.pipeline.sources._names import natural as natural, tokens as tokens
     from zfuse.pipeline.sources._open import open_stack as open_stack, open_stacks as open_stacks
+    from zfuse.pipeline.sources._planes import SUFFIXES as SUFFIXES, open_plane as open_plane
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_array": ["from_array"],
         "_fused": ["FusedImage", "open_fused"],
+        "_names": ["natural", "tokens"],
         "_open": ["open_stack", "open_stacks"],
+        "_planes": ["SUFFIXES", "open_plane"],
     },
 )

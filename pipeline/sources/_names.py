@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from zfuse.errors import ZfuseError
 
-__all__ = ["FileGrid", "arrange", "natural"]
+__all__ = ["FileGrid", "arrange", "natural", "tokens"]
 
 WORDS = {
     "time": "t", "t": "t",
@@ -84,16 +84,16 @@ def arrange(names: list[str], folder: str) -> list[FileGrid]:
     ZfuseError
         Two files are the same plane, or a plane of one time point or channel is missing.
     """
-    found = {name: _tokens(name) for name in sorted(names, key=natural)}
+    found = {name: tokens(name) for name in sorted(names, key=natural)}
     varying = {
         axis
         for axis in "tczp"
-        if len({tokens.get(axis) for tokens in found.values()}) > 1
-        or all(axis in tokens for tokens in found.values())
+        if len({said.get(axis) for said in found.values()}) > 1
+        or all(axis in said for said in found.values())
     }
     for axis in sorted(varying):
-        if lacking := next((name for name, tokens in found.items() if axis not in tokens), None):
-            having = next(name for name, tokens in found.items() if axis in tokens)
+        if lacking := next((name for name, said in found.items() if axis not in said), None):
+            having = next(name for name, said in found.items() if axis in said)
             if axis == "z":
                 raise ZfuseError(
                     f"{folder}: {having} names its {axis} but {lacking} does not; "
@@ -103,8 +103,8 @@ def arrange(names: list[str], folder: str) -> list[FileGrid]:
     if "z" not in varying:
         varying.discard("p")  # s001, s002 … alone are slices
     groups: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for name, tokens in found.items():
-        groups[tokens["p"] if "p" in varying else ""][name] = tokens
+    for name, said in found.items():
+        groups[said["p"] if "p" in varying else ""][name] = said
     several = len(groups) > 1
     return [
         _grid(group, varying, folder, position if several else "")
@@ -116,10 +116,10 @@ def _grid(group: dict[str, dict[str, str]], axes: set[str], folder: str, positio
     """Put the files of one position on a full grid of t, c and z."""
     places: dict[tuple[str, str, str], str] = {}
     ranks: dict[tuple[str, str], int] = defaultdict(int)
-    for name, tokens in group.items():
-        t, c = (tokens[axis] if axis in axes else "" for axis in "tc")
+    for name, said in group.items():
+        t, c = (said[axis] if axis in axes else "" for axis in "tc")
         if "z" in axes:
-            z = tokens["z"]
+            z = said["z"]
         else:
             z = str(ranks[t, c])
             ranks[t, c] += 1
@@ -177,8 +177,8 @@ def _gap(numbers: list[int], most: float = math.inf) -> str:
     return f"number {first}" + (f" and {count - 1} more" if count > 1 else "")
 
 
-def _tokens(name: str) -> dict[str, str]:
-    """Return the tokens of a name; numbers lose their leading zeros."""
+def tokens(name: str) -> dict[str, str]:
+    """Return the tokens t, c, z, p of a file name; numbers lose their leading zeros."""
     stem = name.rsplit(".", 1)[0]
     if stem.casefold().endswith(".ome"):
         stem = stem[:-4]

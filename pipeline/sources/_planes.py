@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import PlaneReader
 
-__all__ = ["images"]
+__all__ = ["SUFFIXES", "images", "open_plane"]
 
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 OPEN_TIFFS = 64
@@ -56,8 +56,7 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     """
     path = Path(place)
     if path.is_file():
-        lone = FileGrid(files=(((path.name,),),), channels=("",), position="", axes="")
-        return [partial(_stack, path.parent, lone, str(path))]
+        return [partial(_stack, path.parent, _lone(path), str(path))]
     names = [
         entry.name
         for entry in path.iterdir()
@@ -104,6 +103,30 @@ def _ome_set(
     if planes > 1 and set(names) <= described:
         return _tiff.images(first, allow_missing=allow_missing)
     return None
+
+
+def open_plane(place: str | Path) -> Stack:
+    """Open one file of a folder of planes as a stack of one plane.
+
+    Parameters
+    ----------
+    place
+        Image file: Y, X with channels or samples.
+
+    Raises
+    ------
+    ZfuseError
+        The file is damaged, not whole yet, or a stack of its own.
+    """
+    path = Path(place)
+    try:
+        return _stack(path.parent, _lone(path), str(path))
+    except OSError as error:
+        raise ZfuseError(f"{path} cannot be read ({error}); check disk and permissions") from error
+
+
+def _lone(path: Path) -> FileGrid:
+    return FileGrid(files=(((path.name,),),), channels=("",), position="", axes="")
 
 
 class FolderReader(BaseReader):

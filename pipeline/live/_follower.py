@@ -1,0 +1,173 @@
+"""What a follower of a growing data set tells, and what all followers share.
+
+Duty: the news, the protocol, the patience with files that are still being written. Must not know:
+any format, who fuses.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zfuse.errors import ZfuseError, reason
+from zfuse.pipeline.live._frame import Frame, StackKey
+from zfuse.pipeline.live._series import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Set as AbstractSet
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Ended", "Follower", "News", "Remark", "StackEnded", "Steady", "SteadyRead", "sidecar"
+]  # fmt: skip
+
+_PATIENCE = 5.0  # seconds for a plane that was whole and is being written anew
+
+
+@dataclass(frozen=True)
+class StackEnded:
+    """No more planes of this stack come, or of this channel of it."""
+
+    key: StackKey
+    c: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Nothing comes any more: the writer said so."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One line for people: what was assumed, what never became readable."""
+
+    line: str
+
+
+News = Series | Frame | StackEnded | Ended | Remark
+
+
+class Follower(Protocol):
+    """Looks at a growing data set again and again; reads only.
+
+    Attributes
+    ----------
+    done
+        Stacks that were fused before: they need not be looked at any more.
+    activity
+        A number that grows whenever something on disk has changed, whole or not.
+    """
+
+    done: AbstractSet[StackKey]
+    activity: int
+
+    def poll(self) -> Iterator[News]:
+        """Look once. The series comes before its frames, once; a frame when its plane is whole.
+
+        Frames come without pixels, with `read`.
+        """
+        ...
+
+    def finish(self) -> Iterator[News]:
+        """Look a last time, nothing more will come: give what was held back, say what is missing.
+
+        Every stack is ended.
+        """
+        ...
+
+
+class Steady:
+    """Tells which things on disk have stopped changing.
+
+    Parameters
+    ----------
+    polls
+        Polls in a row in which a thing must be seen alike.
+    """
+
+    def __init__(self, polls: int = 2) -> None:
+        self._polls = polls
+        self._seen: dict[Hashable, tuple[Hashable, int]] = {}
+        self.changes = 0
+
+    def look(self, name: Hashable, stamp: Hashable) -> bool:
+        """Note what a thing looks like in this poll; true when it was like that long enough.
+
+        Parameters
+        ----------
+        name
+            The thing.
+        stamp
+            Its size, time, …; None when it can't be seen.
+        """
+        former, count = self._seen.get(name, (None, 0))
+        if former != stamp or count == 0:
+            self.changes += 1
+            count = 0
+        self._seen[name] = stamp, count + 1
+        return stamp is not None and count + 1 >= self._polls
+
+
+class SteadyRead:
+    """Reads a plane from files that someone may rewrite meanwhile.
+
+    What comes back was read from files that were the same before and after, and the second read
+    (of a method of two passes) from the same as the first.
+
+    Parameters
+    ----------
+    stamp
+        What the files look like; None or OSError when they are not there.
+    read
+        Reads and decodes.
+    name
+        For the refusal.
+    """
+
+    def __init__(
+        self, stamp: Callable[[], Hashable], read: Callable[[], NDArray[Any]], name: str
+    ) -> None:
+        self._stamp, self._read, self._name = stamp, read, name
+        self.first: Hashable = None
+
+    def __call__(self) -> NDArray[Any]:
+        """Read, with patience.
+
+        Raises
+        ------
+        ZfuseError
+            The plane cannot be had any more, or has changed between two reads.
+        """
+        until = time.monotonic() + _PATIENCE
+        while True:
+            why = ""
+            try:
+                before = self._stamp()
+                pixels = self._read()
+                if before is not None and self._stamp() == before:
+                    if self.first not in (None, before):
+                        why = "it was rewritten while its stack was being fused"
+                    else:
+                        self.first = before
+                        return pixels
+            except (OSError, ZfuseError) as error:
+                why = reason(error)
+            if time.monotonic() > until:
+                raise ZfuseError(f"{self._name} cannot be read any more ({why or 'it changes'})")
+            time.sleep(0.05)
+
+
+def sidecar(place: Path) -> str:
+    """Return the end mark that lies beside or in a data set, empty when there is none."""
+    for mark in (place.with_name(f"{place.name}.done"), place / ".done", place / "_SUCCESS"):
+        try:
+            if mark.exists():
+                return f"{mark} is there"
+        except OSError:
+            continue
+    return ""
