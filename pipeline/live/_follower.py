@@ -10,6 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import google_crc32c
+import numpy as np
+
 from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.live._frame import Frame, StackKey
 from zfuse.pipeline.live._series import Series
@@ -117,7 +120,8 @@ class SteadyRead:
     """Reads a plane from files that someone may rewrite meanwhile.
 
     What comes back was read from files that were the same before and after, and the second read
-    (of a method of two passes) from the same as the first.
+    (of a method of two passes) gives what the first gave. The files themselves may change between
+    the two: a shard grows.
 
     Parameters
     ----------
@@ -127,13 +131,19 @@ class SteadyRead:
         Reads and decodes.
     name
         For the refusal.
+
+    Attributes
+    ----------
+    taken
+        What the files looked like at the first read; None before it.
     """
 
     def __init__(
         self, stamp: Callable[[], Hashable], read: Callable[[], NDArray[Any]], name: str
     ) -> None:
         self._stamp, self._read, self._name = stamp, read, name
-        self.first: Hashable = None
+        self.taken: Hashable = None
+        self._sum = 0
 
     def __call__(self) -> NDArray[Any]:
         """Read, with patience.
@@ -150,11 +160,11 @@ class SteadyRead:
                 before = self._stamp()
                 pixels = self._read()
                 if before is not None and self._stamp() == before:
-                    if self.first not in (None, before):
-                        why = "it was rewritten while its stack was being fused"
-                    else:
-                        self.first = before
+                    found = google_crc32c.value(np.ascontiguousarray(pixels).view(np.uint8))
+                    if self.taken is None or found == self._sum:
+                        self.taken, self._sum = self.taken or before, found
                         return pixels
+                    why = "it was rewritten while its stack was being fused"
             except (OSError, ZfuseError) as error:
                 why = reason(error)
             if time.monotonic() > until:

@@ -68,7 +68,7 @@ class PlaneFile:
     @property
     def rewritten(self) -> bool:
         """Whether it has changed since its pixels were taken."""
-        return any(read.first not in (None, self.stamp) for read in self._reads)
+        return any(read.taken not in (None, self.stamp) for read in self._reads)
 
     def reader(self, sample: int | None) -> SteadyRead:
         """Return what reads the plane: one of its samples, or all of them when it has several."""
@@ -227,7 +227,8 @@ def _is_plane(entry: os.DirEntry[str]) -> bool:
 def _pixels(stack: Stack) -> NDArray[Any]:
     """Read the only plane of a stack, (samples, Y, X)."""
     _, _, _, height, width = stack.shape
-    return stack.reader.read(0, slice(0, 1), slice(0, height), slice(0, width))[0]
+    pixels = stack.reader.read(0, slice(0, 1), slice(0, height), slice(0, width))
+    return pixels.reshape(pixels.shape[1:])
 
 
 def _spell(likeness: tuple[Any, ...]) -> str:
