@@ -14,16 +14,23 @@ if TYPE_CHECKING:
         existing_parent as existing_parent,
     )
     from zfuse.pipeline.core._fused import Fused as Fused
+    from zfuse.pipeline.core._growing import GrowingFolder as GrowingFolder, rename as rename
     from zfuse.pipeline.core._lock import alone as alone
+    from zfuse.pipeline.core._manifest import Manifest as Manifest
     from zfuse.pipeline.core._memory import release_free_memory as release_free_memory
     from zfuse.pipeline.core._output_names import (
         TRUTH as TRUTH,
+        growing_folder as growing_folder,
         output_files as output_files,
         output_kind as output_kind,
         staging_folder as staging_folder,
     )
     from zfuse.pipeline.core._progress import Progress as Progress
-    from zfuse.pipeline.core._reader import BaseReader as BaseReader, PlaneReader as PlaneReader
+    from zfuse.pipeline.core._reader import (
+        BaseReader as BaseReader,
+        NoPixels as NoPixels,
+        PlaneReader as PlaneReader,
+    )
     from zfuse.pipeline.core._region import Region as Region, within as within
     from zfuse.pipeline.core._sample import Sample as Sample
     from zfuse.pipeline.core._settings import Settings as Settings
@@ -49,11 +56,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_disk": ["check_space", "disk_errors", "existing_parent"],
         "_fused": ["Fused"],
+        "_growing": ["GrowingFolder", "rename"],
         "_lock": ["alone"],
+        "_manifest": ["Manifest"],
         "_memory": ["release_free_memory"],
-        "_output_names": ["TRUTH", "output_files", "output_kind", "staging_folder"],
+        "_output_names": [
+            "TRUTH",
+            "growing_folder",
+            "output_files",
+            "output_kind",
+            "staging_folder",
+        ],
         "_progress": ["Progress"],
-        "_reader": ["BaseReader", "PlaneReader"],
+        "_reader": ["BaseReader", "NoPixels", "PlaneReader"],
         "_region": ["Region", "within"],
         "_sample": ["Sample"],
         "_settings": ["Settings"],

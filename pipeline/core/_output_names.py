@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zfuse.errors import ZfuseError
 
-__all__ = ["TRUTH", "output_files", "output_kind", "staging_folder"]
+__all__ = ["TRUTH", "growing_folder", "output_files", "output_kind", "staging_folder"]
 
 TRUTH = "truth"  # group of a simulated stack that holds what fusing should give
 
@@ -77,3 +77,16 @@ def staging_folder(output: str | Path) -> Path:
     suffix = _suffix(path)
     kept = path.name if _KINDS[suffix] == "ome-zarr" else path.name[: -len(suffix)]
     return path.with_name(f"{kept}.partial")
+
+
+def growing_folder(output: str | Path) -> Path:
+    """Name the visible OME-Zarr that an output is while it grows.
+
+    Raises
+    ------
+    ZfuseError
+        The name ends in nothing known.
+    """
+    path = Path(output)
+    suffix = path.name[-len(_suffix(path)) :]
+    return path.with_name(f"{path.name[: -len(suffix)]}.growing{suffix}")

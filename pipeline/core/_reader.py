@@ -7,6 +7,7 @@ Must not know: files, codecs, axis order.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BaseReader", "ChannelReader", "PlaneReader"]
+__all__ = ["BaseReader", "ChannelReader", "NoPixels", "PlaneReader"]
 
 
 class PlaneReader(Protocol):
@@ -162,3 +163,19 @@ class ChannelReader(BaseReader):
             part = slice(start, min(start + self.chunk[0], z.stop))
             at = slice(part.start - z.start, part.stop - z.start)
             out[at, 0] = self._source.read(t, part, y, x)[:, self._channel]
+
+
+@dataclass(frozen=True)
+class NoPixels:
+    """The `PlaneReader` of a stack of which only size and dtype are known, or matter."""
+
+    shape: tuple[int, int, int, int, int]
+    dtype: np.dtype[Any]
+    chunk: tuple[int, int, int] = (1, 1, 1)
+
+    def read(self, *_: Any, **__: Any) -> NDArray[Any]:
+        """Refuse: there is nothing to read."""
+        raise RuntimeError("this stack has no pixels at hand")
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""

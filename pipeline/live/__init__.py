@@ -6,12 +6,16 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.pipeline.live._frame import Frame as Frame, StackKey as StackKey
+    from zfuse.pipeline.live._report import Report as Report, StackReport as StackReport
     from zfuse.pipeline.live._series import Series as Series
+    from zfuse.pipeline.live._session import Session as Session
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_frame": ["Frame", "StackKey"],
+        "_report": ["Report", "StackReport"],
         "_series": ["Series"],
+        "_session": ["Session"],
     },
 )

@@ -31,7 +31,7 @@ from zfuse.pipeline.sinks._shards import encode_chunk, shard_codec, write_shard
 from zfuse.pipeline.sinks._sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -151,15 +151,20 @@ class OmeZarrSink(Sink):
             while jobs:
                 layer, level, half, rows = jobs[0]
                 path = self._shard(layer, level, t, y, x)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 chunks = (row.result() for row in rows)
-                write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
+                self._write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
                 jobs.popleft()
                 if half is not None:
                     jobs.append(self._start(layer, level + 1, half))
         finally:  # after a failure, nobody may go on reading the caller's arrays
             left = [row for _, _, _, rows in jobs for row in rows]
             wait([row for row in left if not row.cancel()])
+
+    def _write_shard(
+        self, path: Path, n_channels: int, grid: ShardGrid, rows: Iterable[_Chunks]
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_shard(path, n_channels, grid, rows)
 
     def _start(self, layer: _Layer, level: int, source: NDArray[Any]) -> _Job:
         """Start to encode one level of a tile, and to halve it into the next."""
@@ -189,18 +194,21 @@ class OmeZarrSink(Sink):
             if not self._shard(*place).is_file():
                 raise FileNotFoundError(errno.ENOENT, "it was removed", str(self._shard(*place)))
         group = zarr.open_group(self._folder, mode="r+")
-        channels = metadata.image_channels(self.stack, self._windows(group))
-        group.attrs.update(
-            metadata.image_attributes(self.stack, len(self._levels), channels, self._provenance)
-        )
+        group.attrs.update(self._attributes(self._windows()))
 
-    def _windows(self, group: Any) -> list[tuple[float, float]]:
-        """Display limits of each channel: the source's, or what the coarsest level holds."""
+    def _attributes(self, windows: Sequence[tuple[float, float]]) -> dict[str, Any]:
+        channels = metadata.image_channels(self.stack, windows)
+        return metadata.image_attributes(self.stack, len(self._levels), channels, self._provenance)
+
+    def _windows(self, t: int = 0) -> list[tuple[float, float]]:
+        """Display limits of each channel: the source's, or what the coarsest level holds at `t`."""
+        import zarr
+
         known = [metadata.known_window(self.stack, c) for c in range(self.n_channels)]
         if all(known):
             return [window for window in known if window]
-        array = group[str(len(self._levels) - 1)]
-        first = (0,) if "t" in self.stack.axes else ()
+        array: Any = zarr.open_array(self._folder / str(len(self._levels) - 1), mode="r")
+        first = (t,) if "t" in self.stack.axes else ()
         blocks = [
             np.reshape(array[(*first, ..., y, x)], (self.n_channels, -1))
             for y in _spread(self._levels[-1].height)

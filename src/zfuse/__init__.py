@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zfuse import live
     from zfuse.errors import ZfuseError
     from zfuse.pipeline import Fold, RunConfig, fuse, run
     from zfuse.pipeline.core import Fused, Stack
@@ -24,6 +25,7 @@ __all__ = [
     "ZfuseError",
     "from_array",
     "fuse",
+    "live",
     "open",
     "run",
 ]
@@ -42,6 +44,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "live":
+        return import_module("zfuse.live")
     if name not in _HOMES:
         raise AttributeError(f"module 'zfuse' has no attribute {name!r}")
     module, attribute = _HOMES[name]
