@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zfuse import live
     from zfuse.errors import ZfuseError
     from zfuse.pipeline import Fold, RunConfig, fuse, run
     from zfuse.pipeline.core import Fused, Stack
@@ -44,7 +43,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "live":
+    if name == "live":  # not under TYPE_CHECKING: the version, which runs ask for, imports nothing
         return import_module("zfuse.live")
     if name not in _HOMES:
         raise AttributeError(f"module 'zfuse' has no attribute {name!r}")
