@@ -170,6 +170,5 @@ def _mark(pixels: NDArray[Any]) -> bytes:
 
 def _at(depth: NDArray[np.float32], planes: list[int]) -> NDArray[np.float32]:
     """Return depth, which counts the planes that came, in planes of the whole stack."""
-    known = np.interp(depth.ravel(), np.arange(len(planes)), planes).astype(np.float32)
-    known = known.reshape(depth.shape)
-    return np.where(np.isnan(depth), depth, known)
+    known = np.interp(depth.ravel(), np.arange(len(planes)), planes)
+    return np.where(np.isnan(depth), depth, known.reshape(depth.shape).astype(np.float32))

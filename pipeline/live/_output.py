@@ -203,7 +203,7 @@ class LiveOutput:
         import numpy as np
 
         return Stack(
-            NoPixels((times, channels, planes, *shape[-2:]), np.dtype(dtype)),
+            NoPixels((times, channels, planes, shape[-2], shape[-1]), np.dtype(dtype)),
             axes=("" if series.times == 1 else "t") + ("c" if channels > 1 else "") + "zyx",
             name=series.positions[p] if named else series.name,
             source=series.source,

@@ -135,7 +135,7 @@ class GrowingImages:
             return self._images[p]
         (stack,), provenance = labelled([_timed(stack, stack.shape[0])]), clean(dict(provenance))
         place = self._folder / str(p) if self._collection else self._folder
-        more = {"provenance": provenance, "each": self._each}
+        more: dict[str, Any] = {"provenance": provenance, "each": self._each}
         tile = max(stack.shape[3:])
         if not (place / "zarr.json").is_file():
             if p in self._images or (self._images and not self._folder.is_dir()):
@@ -200,7 +200,7 @@ class _GrowingImage(OmeZarrSink):
         if self._blank is None:
             shape = (self.n_channels, self.height, self.width)
             maps = np.zeros(shape if self.each else shape[1:], np.float32)
-            self.put(t, Fused(np.zeros(shape, self.stack.dtype), maps * np.nan, maps))
+            self.put(t, Fused(np.zeros(shape, self.stack.dtype), np.full_like(maps, np.nan), maps))
             self._blank = t
             return
         for layer in (self._image, self._depth, self._confidence):
@@ -222,7 +222,9 @@ class _GrowingImage(OmeZarrSink):
             for layer in (self._image, self._depth, self._confidence)
             for level in range(len(self._levels))
         )
-        return min(json.loads(path.read_text(encoding="utf-8"))["shape"][axis] for path in paths)
+        return min(
+            int(json.loads(path.read_text(encoding="utf-8"))["shape"][axis]) for path in paths
+        )
 
     def resize(self, times: int) -> None:
         """Give the image so many time points; those beyond are removed."""
