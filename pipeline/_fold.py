@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.errors import Cancelled
 from zfuse.pipeline._channels import Decisions
 from zfuse.pipeline.core import Fused, Region, wait_all, within
 
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline._job import Job
     from zfuse.pipeline.methods import Method
 
-__all__ = ["Cancelled", "StripFold", "fold_tile"]
-
-
-class Cancelled(Exception):
-    """The run was asked to stop."""
+__all__ = ["StripFold", "fold_tile"]
 
 
 class StripFold:

@@ -1,4 +1,4 @@
-"""Fusing one stack in memory: arrays in, arrays out.
+"""Fusing one stack in memory: arrays in, arrays or tiles out.
 
 Must not know: files, configs, what a method computes.
 """
@@ -18,12 +18,16 @@ from zfuse.pipeline.methods import DEFAULT_METHOD, make_method
 from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
     from numpy.typing import ArrayLike
 
+    from zfuse.pipeline._job import Job
     from zfuse.pipeline.alignment import AlignMode
     from zfuse.pipeline.methods import Method
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "fuse_tiles"]
 
 _AMPLE = 10**12  # bytes: tiles as large as they may be
 
@@ -38,6 +42,9 @@ def fuse(
     memory: int | None = None,
     workers: int | None = None,
     min_confidence: float | None = None,
+    progress: Progress | None = None,
+    cancel: Event | None = None,
+    on_tile: Callable[[int, int, int, Fused], None] | None = None,
 ) -> Fused:
     """Fuse one focal stack in memory.
 
@@ -63,6 +70,13 @@ def fuse(
         Threads; default: all cores.
     min_confidence
         Probability in 0..1 below which depth becomes NaN; by default all depth is kept.
+    progress
+        Told about voxels, notes and warnings; a `zfuse.pipeline.core.Progress`.
+    cancel
+        A `threading.Event`: set from any thread, it stops the work within a block of planes.
+    on_tile
+        Called with time point (0), top and left of each finished tile, and the tile (its image has
+        a channel axis), from any thread; a small `tile` brings them early.
 
     Returns
     -------
@@ -75,6 +89,8 @@ def fuse(
     ------
     ZfuseError
         The array is no focal stack, or a setting is wrong.
+    zfuse.errors.Cancelled
+        `cancel` was set.
 
     Examples
     --------
@@ -87,15 +103,10 @@ def fuse(
     opened = stack if isinstance(stack, Stack) else from_array(stack)
     if opened.shape[0] != 1:
         raise ZfuseError(f"{opened.shape[0]} time points; fuse them one by one, or use zfuse.run")
-    chosen = make_method(method)
-    if memory is None and not chosen.own_threads:  # a network takes kilobytes a pixel
-        memory = _AMPLE
-    job = make_job(
-        opened, chosen, channel=channel, memory=memory, workers=workers, tile=tile,
-        aligning=align != "none", min_confidence=min_confidence,
+    job = _job(
+        opened, method, channel=channel, align=align, tile=tile, memory=memory, workers=workers,
+        min_confidence=min_confidence, progress=progress, cancel=cancel,
     )  # fmt: skip
-    if align != "none":
-        job = align_job(job, align, Progress())
     _, channels, _, height, width = opened.shape
     image = np.empty((channels, height, width), opened.dtype)
     maps = (channels, height, width) if job.decisions.each else (height, width)
@@ -105,6 +116,52 @@ def fuse(
         rows, columns = fused.image.shape[1:]
         at = (..., slice(y, y + rows), slice(x, x + columns))
         image[at], depth[at], confidence[at] = fused.image, fused.depth, fused.confidence
+        if on_tile is not None:
+            on_tile(t, y, x, fused)
 
-    run_jobs([job], [keep], Progress())
+    run_jobs([job], [keep], progress or Progress(), cancel)
     return Fused(image if "c" in opened.axes else image[0], depth, confidence)
+
+
+def fuse_tiles(
+    stack: Stack,
+    method: str | dict[str, Any] | Method,
+    on_tile: Callable[[int, int, int, Fused], None],
+    *,
+    channel: int | str = EACH,
+    align: AlignMode = "none",
+    tile: int | None = None,
+    memory: int | None = None,
+    workers: int | None = None,
+    min_confidence: float | None = None,
+    progress: Progress | None = None,
+    cancel: Event | None = None,
+) -> None:
+    """Fuse every time point of a stack and hand out its tiles; nothing of them is kept.
+
+    Parameters and errors are those of `fuse`; ``Fused.image`` of a tile is (C, Y, X).
+    """
+    job = _job(
+        stack, method, channel=channel, align=align, tile=tile, memory=memory, workers=workers,
+        min_confidence=min_confidence, progress=progress, cancel=cancel,
+    )  # fmt: skip
+    run_jobs([job], [on_tile], progress or Progress(), cancel)
+
+
+def _job(
+    stack: Stack,
+    method: str | dict[str, Any] | Method,
+    *,
+    align: AlignMode,
+    memory: int | None,
+    progress: Progress | None,
+    cancel: Event | None,
+    **plan: Any,
+) -> Job:
+    """Plan one stack, and lay its planes on each other."""
+    chosen = make_method(method)
+    if memory is None and not chosen.own_threads:  # a network takes kilobytes a pixel
+        memory = _AMPLE
+    stoppable = stack.stoppable(cancel)
+    job = make_job(stoppable, chosen, memory=memory, aligning=align != "none", **plan)
+    return align_job(job, align, progress or Progress()) if align != "none" else job

@@ -18,6 +18,8 @@ from zfuse.pipeline._plan import TilePlan, plan_tiles
 from zfuse.pipeline.core import cores
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from zfuse.pipeline._config import RunConfig
     from zfuse.pipeline.alignment import Aligned, AlignMode
     from zfuse.pipeline.core import Progress, Stack
@@ -55,8 +57,12 @@ class Job:
         return int(np.prod(self.stack.shape, dtype=np.int64))
 
 
-def open_jobs(config: RunConfig) -> list[Job]:
-    """Open the input and plan every stack of it.
+def open_jobs(
+    config: RunConfig, stack: Stack | None = None, cancel: Event | None = None
+) -> list[Job]:
+    """Open the input, unless it is given as a stack, and plan every stack of it.
+
+    Once `cancel` is set, their readers raise `Cancelled`.
 
     Raises
     ------
@@ -65,7 +71,9 @@ def open_jobs(config: RunConfig) -> list[Job]:
     """
     from zfuse.pipeline.sources import open_stack, open_stacks
 
-    if config.series is None:
+    if stack is not None:
+        stacks = [stack]
+    elif config.series is None:
         stacks = open_stacks(config.input, allow_missing=config.allow_missing)
     else:
         stacks = [
@@ -73,7 +81,8 @@ def open_jobs(config: RunConfig) -> list[Job]:
         ]
 
     stacks = [
-        stack.calibrated(z_step=config.z_step, pixel_size=config.pixel_size) for stack in stacks
+        stack.calibrated(z_step=config.z_step, pixel_size=config.pixel_size).stoppable(cancel)
+        for stack in stacks
     ]
     aligning = config.align in ("translation", "similarity")
     jobs = [_planned(config, stack, config.tile, aligning=aligning) for stack in stacks]

@@ -17,10 +17,12 @@ from zfuse.pipeline.core import Progress
 from zfuse.pipeline.methods import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from threading import Event
 
     from zfuse.pipeline._config import RunConfig
     from zfuse.pipeline._job import Job
+    from zfuse.pipeline.core import Fused, Stack
 
 __all__ = ["RunSummary", "run"]
 
@@ -46,7 +48,14 @@ class RunSummary:
         )
 
 
-def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
+def run(
+    config: RunConfig,
+    progress: Progress | None = None,
+    *,
+    stack: Stack | None = None,
+    cancel: Event | None = None,
+    on_tile: Callable[[int, int, int, Fused], None] | None = None,
+) -> RunSummary:
     """Fuse what `config` names and write it.
 
     Parameters
@@ -55,6 +64,14 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
         The run.
     progress
         Told about voxels and warnings.
+    stack
+        Fused instead of what `config.input` names, and closed at the end.
+    cancel
+        A `threading.Event`: set from any thread, it stops the run within a block of planes, and
+        what was begun is removed.
+    on_tile
+        Called with time point, top and left of each tile that was written, and the tile (its image
+        has a channel axis), from any thread. A collection's images come one after another.
 
     Returns
     -------
@@ -65,14 +82,14 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
     ------
     ZfuseError
         One clear line; nothing was written, or what was begun is removed.
-    KeyboardInterrupt
+    KeyboardInterrupt, zfuse.errors.Cancelled
         Likewise.
     """
     from zfuse.pipeline.sinks import check_output, open_output
 
     progress = progress or Progress()
     check_output(config.output, [config.input], config.overwrite)
-    jobs = open_jobs(config)
+    jobs = open_jobs(config, stack, cancel)
     try:
         for line in _remarks(jobs):
             progress.warn(line)
@@ -93,12 +110,28 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunSummary:
             warm_up(job.method, job.stack.only(0) if job.decisions.each else job.stack)
         begun = time.perf_counter()
         with output:
-            run_jobs(jobs, [sink.write for sink in output.sinks], progress)
+            writers = [_then(sink.write, on_tile) for sink in output.sinks]
+            run_jobs(jobs, writers, progress, cancel)
     finally:
         for job in jobs:
             job.stack.reader.close()
     voxels = sum(job.voxels for job in jobs)
     return RunSummary(config.output, len(jobs), voxels, time.perf_counter() - begun)
+
+
+def _then(
+    write: Callable[[int, int, int, Fused], None],
+    on_tile: Callable[[int, int, int, Fused], None] | None,
+) -> Callable[[int, int, int, Fused], None]:
+    """Return what writes a tile, and then tells of it."""
+    if on_tile is None:
+        return write
+
+    def write_and_tell(t: int, y: int, x: int, fused: Fused) -> None:
+        write(t, y, x, fused)
+        on_tile(t, y, x, fused)
+
+    return write_and_tell
 
 
 def _remarks(jobs: list[Job]) -> Iterator[str]:

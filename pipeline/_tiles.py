@@ -12,7 +12,8 @@ from itertools import islice
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from zfuse.pipeline._fold import Cancelled, fold_tile
+from zfuse.errors import Cancelled
+from zfuse.pipeline._fold import fold_tile
 from zfuse.pipeline.core import release_free_memory
 
 if TYPE_CHECKING:
@@ -28,7 +29,23 @@ Write: TypeAlias = "Callable[[int, int, int, Fused], None]"
 _TASKS = 256  # given to Dask at once: a slide has 100,000 tiles, and a task takes 0.1 ms to make
 
 
-def run_jobs(jobs: Sequence[Job], writers: Sequence[Write], progress: Progress) -> None:
+class _Stop(Event):
+    """Set when a tile failed, or when the caller's own event is."""
+
+    def __init__(self, asked: Event | None) -> None:
+        super().__init__()
+        self.asked = asked
+
+    def is_set(self) -> bool:
+        return super().is_set() or (self.asked is not None and self.asked.is_set())
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    writers: Sequence[Write],
+    progress: Progress,
+    cancel: Event | None = None,
+) -> None:
     """Run every tile of every job.
 
     When a task fails or Ctrl-C comes, the others stop at their next block and are waited for: no
@@ -42,9 +59,16 @@ def run_jobs(jobs: Sequence[Job], writers: Sequence[Write], progress: Progress) 
         One a job: called with time point, top and left of a tile, and the tile, from any thread.
     progress
         Told about voxels.
+    cancel
+        Set by the caller from any thread, it stops the run at its next block.
+
+    Raises
+    ------
+    Cancelled
+        `cancel` was set.
     """
     progress.start(sum(job.voxels for job in jobs))
-    cancel, lock = Event(), Lock()
+    stop, lock = _Stop(cancel), Lock()
 
     def advance(voxels: int) -> None:
         with lock:
@@ -54,12 +78,12 @@ def run_jobs(jobs: Sequence[Job], writers: Sequence[Write], progress: Progress) 
         pool = ThreadPoolExecutor(job.plan.workers, thread_name_prefix="zfuse-fold")
         tasks = ThreadPoolExecutor(job.plan.in_flight, thread_name_prefix="zfuse-tile")
         try:
-            _run_job(job, write, pool, tasks, cancel, advance)
+            _run_job(job, write, pool, tasks, stop, advance)
         finally:
-            cancel.set()
+            stop.set()
             tasks.shutdown(cancel_futures=True)
             pool.shutdown(cancel_futures=True)
-        cancel.clear()
+        stop.clear()
 
 
 def _run_job(
@@ -67,7 +91,7 @@ def _run_job(
     write: Write,
     pool: ThreadPoolExecutor,
     tasks: ThreadPoolExecutor,
-    cancel: Event,
+    stop: _Stop,
     advance: Callable[[int], None],
 ) -> None:
     from dask.base import compute
@@ -77,7 +101,7 @@ def _run_job(
 
     def one_tile(calibrations: Sequence[Any], t: int, tile: Region) -> None:
         try:
-            fused = fold_tile(job, calibrations, t, tile, pool, cancel=cancel, advance=advance)
+            fused = fold_tile(job, calibrations, t, tile, pool, cancel=stop, advance=advance)
             if job.aligned and job.aligned.reader:
                 fused = job.aligned.reader.mark(t, tile, fused)
             if job.min_confidence is not None:
@@ -89,16 +113,20 @@ def _run_job(
             raise
         except BaseException as error:
             failures.append(error)
-            cancel.set()
+            stop.set()
             raise
 
     task = delayed(one_tile, pure=False, traverse=False)
     todo = (task(*of_tile) for of_tile in _calibrated_tiles(job))
     try:
         while some := list(islice(todo, _TASKS)):
+            if stop.is_set():
+                raise Cancelled
             compute(*some, scheduler="threads", pool=tasks, optimize_graph=False)
     except Cancelled:  # Dask met a task that was stopped before it met the one that failed
-        raise failures[0] from None
+        if failures:
+            raise failures[0] from None
+        raise
 
 
 def _calibrated_tiles(job: Job) -> Iterator[tuple[list[Any], int, Region]]:

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from zfuse.errors import Cancelled
+
 if TYPE_CHECKING:
+    from threading import Event
+
     from numpy.typing import NDArray
 
-__all__ = ["BaseReader", "ChannelReader", "NoPixels", "PlaneReader"]
+__all__ = ["BaseReader", "ChannelReader", "NoPixels", "PlaneReader", "StoppableReader"]
 
 
 class PlaneReader(Protocol):
@@ -179,3 +183,33 @@ class NoPixels:
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
+
+
+class StoppableReader:
+    """Another reader that raises `Cancelled` once an event is set.
+
+    What goes before the first tile reads, too: looking for drift takes seconds.
+
+    Parameters
+    ----------
+    source
+        Reads.
+    cancel
+        Set from any thread.
+    """
+
+    def __init__(self, source: PlaneReader, cancel: Event) -> None:
+        self._source, self._cancel = source, cancel
+        self.shape, self.dtype, self.chunk = source.shape, source.dtype, source.chunk
+
+    def read(
+        self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Read a window of planes, all channels; see `PlaneReader.read`."""
+        if self._cancel.is_set():
+            raise Cancelled
+        return self._source.read(t, z, y, x, out)
+
+    def close(self) -> None:
+        """Release open files."""
+        self._source.close()

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline.core._lazy_array import lazy_array, read_array
-from zfuse.pipeline.core._reader import ChannelReader
+from zfuse.pipeline.core._reader import ChannelReader, StoppableReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from threading import Event
     from typing import Self
 
     import numpy as np
@@ -125,6 +126,12 @@ class Stack:
         """Return the stack of one channel, with the axes and the calibration of this one."""
         reader = ChannelReader(self.reader, channel)
         return replace(self, reader=reader, channels=(self.channels[channel],), rgb=False)
+
+    def stoppable(self, cancel: Event | None) -> Stack:
+        """Return the same stack, whose reader raises `Cancelled` once the event is set."""
+        if cancel is None:
+            return self
+        return replace(self, reader=StoppableReader(self.reader, cancel))
 
     def calibrated(self, *, z_step: float | None = None, pixel_size: float | None = None) -> Stack:
         """Return the same stack with a z step or pixel size (µm) given by hand."""

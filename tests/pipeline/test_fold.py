@@ -13,8 +13,9 @@ from support.method_names import CLASSICAL
 from support.same import assert_same
 
 import zfuse
+from zfuse.errors import Cancelled
 from zfuse.pipeline._channels import Decisions
-from zfuse.pipeline._fold import Cancelled, fold_tile
+from zfuse.pipeline._fold import fold_tile
 from zfuse.pipeline._job import Job
 from zfuse.pipeline._plan import TilePlan
 from zfuse.pipeline.core._region import Region
