@@ -71,7 +71,7 @@ def add_results(viewer: ViewerModel, canvas: Canvas, choice: Choice | None) -> l
         if hasattr(made[-1], "colorbar"):  # napari 0.9
             made[-1].colorbar.visible = True
     if stack.rgb:
-        levels = [_shown(np.moveaxis(level, 1, -1), stack.axes, rgb=True) for level in canvas.image]
+        levels = [_shown(np.moveaxis(level, 1, -1), stack.axes) for level in canvas.image]
         many = len(levels) > 1
         made.append(
             viewer.add_image(
@@ -91,11 +91,10 @@ def add_results(viewer: ViewerModel, canvas: Canvas, choice: Choice | None) -> l
     return made
 
 
-def _shown(pixels: NDArray[Any], axes: str, *, rgb: bool = False) -> NDArray[Any]:
+def _shown(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
     """Return (T, Y, X) as a viewer takes it: (Y, X), or a plane at every z where there is time."""
-    if "t" not in axes:
-        return pixels[0]
-    return pixels[:, np.newaxis]
+    shown: NDArray[Any] = pixels[:, np.newaxis] if "t" in axes else pixels[0]
+    return shown
 
 
 def _place(canvas: Canvas, choice: Choice | None) -> dict[str, Any]:
