@@ -28,7 +28,7 @@ _SHARE = 0.25  # of the width is the height where sizes are unknown
 _VIEW, _UP = (-0.62, -0.72, -0.3), (1.0, 0.0, 0.0)  # z, y, x: from above the lower edge
 
 
-class ReliefWidget(Container):  # type: ignore[type-arg]
+class ReliefWidget(Container):
     """Depth as a surface with the fused image laid over it.
 
     Parameters
