@@ -78,6 +78,12 @@ class StripFold:
 
         return self._submit(step)
 
+    def recalibrated(self, old: Sequence[Any], new: Sequence[Any]) -> bool:
+        """Let the states go on with other calibrations; False: they can't, start again."""
+        return all(
+            self._method.recalibrated(self._states[i, g], old[g], new[g]) for i, g in self._parts
+        )
+
     def add(self, block: NDArray[Any], z: int, *, next_pass: bool = False) -> list[Future[None]]:
         """Fold planes (n, C, Y, X); `next_pass`: with these the next pass begins."""
 

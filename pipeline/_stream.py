@@ -1,12 +1,11 @@
 """Planes as they come: a fold for stacks that are still being acquired.
 
-Duty: put planes into ascending z, hold those that come early, go through them again for methods of
-two passes. Must not know: cameras, files, what a method computes.
+Duty: take planes in any order, hand them on in ascending z, hold those that come early, refuse what
+does not fit. Must not know: cameras, files, calibrations, what a method computes.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ import numpy as np
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline._channels import EACH, Decisions
-from zfuse.pipeline._fold import StripFold
-from zfuse.pipeline._plan import cut_strips, strip_count
-from zfuse.pipeline.core import Region, Stack, cores, wait_all
-from zfuse.pipeline.methods import DEFAULT_METHOD, make_method, warm_up
+from zfuse.pipeline._kept import KeptPlanes
+from zfuse.pipeline._refold import Refold
+from zfuse.pipeline.core import Stack, cores
+from zfuse.pipeline.methods import DEFAULT_METHOD, make_method
 from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
@@ -34,25 +33,36 @@ _BLOCK = 8  # planes folded together: the state goes through memory once a block
 
 
 class Fold:
-    """Fuse one stack whose planes come one after another, in any order.
+    """Fuse stacks whose planes come one after another, in any order; one stack after the other.
 
-    For one thread at a time. Memory does not grow with the number of planes, unless a method of two
-    passes has to keep them (see `replay`).
+    For one thread at a time. The result is that of `zfuse.fuse` on the same planes, bit for bit:
+    planes are folded as they come with the calibration of the stack before (at first, of the first
+    plane). When the last one has come the stack itself is calibrated, on what was cut out of its
+    planes, and it is folded once more if that makes a difference to what was folded. It makes none
+    for `select` on one channel, or on colours, of 8 or 16 bits, and seldom one for `adaptive`
+    there. Planes are taken as they lie: drift is not undone.
+
+    Memory does not grow with the number of planes but by the 82 kB (of 16 bits) of each plane that
+    are calibrated on, unless planes may be needed again: see `keep`.
 
     Parameters
     ----------
     sample
-        (Z, Y, X) or (C, Z, Y, X) array, or a `Stack`, of planes like those that will come: their
-        size, dtype and channels are the sample's, and noise, optics and limits are measured on it.
-        The first stack of a series is a good one, or the first planes of this stack; with the
-        stack itself the result is that of `zfuse.fuse`, bit for bit.
+        (Z, Y, X) or (C, Z, Y, X) array, or a `Stack`, of planes like those that will come. Then
+        noise, optics and limits are measured on it, once, instead of on each stack.
     method, channel, workers
         As for `zfuse.fuse`.
+    rgb
+        Without a sample: the three channels of a plane are colours of one picture.
     limit
         Planes that may wait for one that is late.
+    keep
+        Bytes of planes that may be kept where they may be needed again: methods of two passes need
+        them, and where calibration may make a difference. By default all planes of a stack, or none
+        if they can be replayed.
     replay
-        For methods of two passes: gives all planes once more, from the first on, from where they
-        were stored meanwhile. By default such a method's planes are kept in memory.
+        Gives planes once more, from where they were stored meanwhile: called with the index of the
+        first one that is wanted, it gives that and all after it, each (or several) as for `add`.
 
     Raises
     ------
@@ -63,60 +73,56 @@ class Fold:
     --------
     >>> import numpy as np, zfuse
     >>> planes = np.random.default_rng(0).integers(0, 4096, (5, 64, 64), np.uint16)
-    >>> fold = zfuse.Fold(sample=planes)
+    >>> fold = zfuse.Fold()
     >>> for z in (1, 0, 3, 2, 4):
     ...     fold.add(planes[z], z)
-    >>> fused = fold.finish()
-    >>> np.array_equal(fused.image, zfuse.fuse(planes).image)
+    >>> np.array_equal(fold.finish().image, zfuse.fuse(planes).image)
     True
+    >>> fold.restart()  # the next stack
+    >>> fold.add(planes[0], 0)
     """
 
     def __init__(
         self,
-        sample: ArrayLike | Stack,
+        sample: ArrayLike | Stack | None = None,
         method: str | dict[str, Any] | Method = DEFAULT_METHOD,
         *,
         channel: int | str = EACH,
         workers: int | None = None,
+        rgb: bool = False,
         limit: int = 64,
-        replay: Callable[[], Iterable[NDArray[Any]]] | None = None,
+        keep: int | None = None,
+        replay: Callable[[int], Iterable[NDArray[Any]]] | None = None,
     ) -> None:
-        stack = sample if isinstance(sample, Stack) else from_array(sample)
-        workers = workers or cores()
-        self._method = make_method(method).with_workers(workers)
-        decisions = Decisions.of(stack, channel)
-        warm_up(self._method, stack.only(0) if decisions.each else stack)
-        calibrations = decisions.calibrate(self._method, stack)
-        _, channels, _, height, width = stack.shape
-        self._shape = (channels, height, width) if "c" in stack.axes else (height, width)
-        self._dtype = stack.dtype
-        self._limit = limit
-        self._replay = replay
-        self._kept: list[NDArray[Any]] = []
+        self._workers = workers or cores()
+        self._method = make_method(method).with_workers(self._workers)
+        self._channel, self._rgb, self._limit = channel, rgb, limit
+        if keep is None and replay is not None:
+            keep = 0
+        self._kept = KeptPlanes(keep, replay, self._checked)
         self._waiting: dict[int, NDArray[Any]] = {}
         self._next = 0
-        strips = cut_strips(
-            Region.whole(height, width),
-            strip_count(self._method, height, workers),
-            self._method.grid_step,
-        )
-        threads = 1 if self._method.own_threads else workers
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="zfuse-fold")
-        fold = StripFold(self._method, strips, decisions.groups, stack.dtype, pool)
-        self._fold: StripFold | None = fold
-        wait_all(fold.start(calibrations))
+        self._finished = False
+        self._fold: Refold | None = None
+        if sample is not None:
+            stack = sample if isinstance(sample, Stack) else from_array(sample)
+            self._fold = self._opened(stack, given=True)
 
-    def add(self, planes: NDArray[Any], z: int) -> None:
-        """Take one plane, (Y, X) or (C, Y, X) as in the sample, or several with an axis in front.
+    def add(self, planes: NDArray[Any], z: int, *, copy: bool = True) -> None:
+        """Take one plane or several.
 
         Returns when they are folded or, if they came early, copied.
 
         Parameters
         ----------
         planes
-            Pixels of the sample's dtype.
+            (Y, X) or (C, Y, X), or several of these with an axis in front. Without a sample the
+            first array settles which: of three axes, the first one is C. All have its dtype.
         z
             Index of the (first) plane, from 0.
+        copy
+            False: nobody will write to this memory any more, and what has to be kept of it is not
+            copied.
 
         Raises
         ------
@@ -124,6 +130,11 @@ class Fold:
             A plane of the wrong shape or dtype, one that came before, more planes than the method
             can count, or too many that wait.
         """
+        if self._finished:
+            raise ZfuseError("this stack is finished: restart() the fold for the next one")
+        planes = np.asarray(planes)
+        if self._fold is None:
+            self._fold = self._opened(_first(planes, rgb=self._rgb), given=False)
         block = self._checked(planes, z)
         for i in range(z, z + len(block)):
             if i < self._next or i in self._waiting:
@@ -134,67 +145,89 @@ class Fold:
                     f"{count} planes wait for plane {self._next}, which did not come; the limit "
                     f"is {self._limit}"
                 )
-            self._waiting |= {z + i: plane.copy() for i, plane in enumerate(block)}
+            early = block.copy() if copy else block
+            self._waiting |= {z + i: plane for i, plane in enumerate(early)}
             return
-        self._take(block)
+        self._take(self._fold, block, copy=copy and np.may_share_memory(block, planes))
         while self._next in self._waiting:
-            early: list[NDArray[Any]] = []
-            while len(early) < _BLOCK and self._next + len(early) in self._waiting:
-                early.append(self._waiting.pop(self._next + len(early)))
-            self._take(np.stack(early))
+            waited: list[NDArray[Any]] = []
+            while len(waited) < _BLOCK and self._next + len(waited) in self._waiting:
+                waited.append(self._waiting.pop(self._next + len(waited)))
+            self._take(self._fold, np.stack(waited), copy=False)
 
     def finish(self) -> Fused:
-        """Return the fused image, depth and confidence, as `zfuse.fuse` does. Ends the fold.
+        """Return the fused image, depth and confidence, as `zfuse.fuse` does.
 
         Raises
         ------
         ZfuseError
-            No plane came, one is missing between those that came, or `replay` gives others.
+            No plane came, one is missing between those that came, or planes are needed again that
+            were not kept, see `keep`, or are others now.
         """
+        if self._finished:
+            raise ZfuseError("this stack is finished: restart() the fold for the next one")
         if self._waiting:
             raise ZfuseError(
                 f"plane {self._next} is missing: planes {sorted(self._waiting)} wait for it"
             )
-        if self._next == 0:
+        if self._fold is None or self._next == 0:
             raise ZfuseError("no plane came: a stack needs at least one")
-        for _ in range(1, self._method.passes):
-            z = 0
-            for planes in self._replay() if self._replay else self._kept:
-                block = self._checked(planes, z) if self._replay else planes
-                wait_all(self._going().add(block, z, next_pass=z == 0))
-                z += len(block)
-            if z != self._next:
-                raise ZfuseError(f"replay gave {z} planes, but {self._next} had come")
-        fused = self._going().finish()
-        self._fold = None
-        self._kept.clear()
+        fused = self._fold.finish()
+        self._finished = True
         return fused if len(self._shape) == 3 else replace(fused, image=fused.image[0])
 
-    def _take(self, block: NDArray[Any]) -> None:
-        """Fold the next planes (n, C, Y, X)."""
-        wait_all(self._going().add(block, self._next))
-        self._next += len(block)
-        if self._method.passes > 1 and self._replay is None:
-            self._kept.append(block.copy())
+    def restart(self) -> None:
+        """Begin the next stack, of planes of the same size and dtype.
 
-    def _going(self) -> StripFold:
-        if self._fold is None:
-            raise ZfuseError("this fold is finished; begin another for the next stack")
-        return self._fold
+        Whatever came of the stack before is dropped, finished or not; threads and memory are used
+        again. What `finish` returned is nobody else's.
+        """
+        self._waiting.clear()
+        self._next = 0
+        self._finished = False
+        if self._fold is not None:
+            self._fold.restart()
+
+    def _opened(self, like: Stack, *, given: bool) -> Refold:
+        """Settle size, dtype and channels."""
+        _, channels, _, height, width = like.shape
+        decisions = Decisions.of(like, self._channel)
+        self._shape = (channels, height, width) if "c" in like.axes else (height, width)
+        self._dtype = like.dtype
+        return Refold(self._method, decisions, self._workers, like, self._kept, given=given)
+
+    def _take(self, fold: Refold, block: NDArray[Any], *, copy: bool) -> None:
+        fold.take(block, copy=copy)
+        self._next += len(block)
 
     def _checked(self, planes: NDArray[Any], z: int) -> NDArray[Any]:
         """Return planes as a C-contiguous block (n, C, Y, X)."""
-        block = np.asarray(planes)
-        if block.shape == self._shape:
-            block = block[np.newaxis]
-        if block.shape[1:] != self._shape or block.dtype != self._dtype:
+        planes = np.asarray(planes)
+        if planes.dtype == np.bool_:
+            planes = planes.view(np.uint8)
+        block = planes[np.newaxis] if planes.shape == self._shape else planes
+        if block.shape[1:] != self._shape or block.dtype.newbyteorder("=") != self._dtype:
             raise ZfuseError(
-                f"plane {z} is {np.asarray(planes).dtype} {np.asarray(planes).shape}, those of the "
-                f"sample are {self._dtype} {self._shape}"
+                f"plane {z} is {planes.dtype} {planes.shape}, those before it are {self._dtype} "
+                f"{self._shape}"
             )
         if (last := z + len(block)) > self._method.max_planes:
             raise ZfuseError(
                 f"plane {last - 1} came; method {self._method.name!r} counts up to "
                 f"{self._method.max_planes}: split the stack"
             )
-        return np.ascontiguousarray(block.reshape(len(block), -1, *self._shape[-2:]))
+        block = block.reshape(len(block), -1, *self._shape[-2:])
+        return np.ascontiguousarray(block, self._dtype)
+
+
+def _first(planes: NDArray[Any], *, rgb: bool) -> Stack:
+    """Return the planes that came first, one or several, as a stack."""
+    axes = {2: "yx", 3: "cyx", 4: "zcyx"}.get(planes.ndim)
+    if axes is None:
+        raise ZfuseError(
+            f"the first plane has {planes.ndim} axes: give (Y, X), (C, Y, X) or, several planes, "
+            "(n, C, Y, X)"
+        )
+    if planes.ndim < 4:
+        planes, axes = planes[np.newaxis], "z" + axes
+    return from_array(planes, axes=axes, rgb=rgb)

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
         PlaneReader as PlaneReader,
     )
     from zfuse.pipeline.core._region import Region as Region, within as within
-    from zfuse.pipeline.core._sample import Sample as Sample
+    from zfuse.pipeline.core._sample import (
+        Sample as Sample,
+        sample_windows as sample_windows,
+    )
     from zfuse.pipeline.core._settings import Settings as Settings
     from zfuse.pipeline.core._signal import Signal as Signal
     from zfuse.pipeline.core._stack import Channel as Channel, Stack as Stack
@@ -70,7 +73,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_progress": ["Progress"],
         "_reader": ["BaseReader", "NoPixels", "PlaneReader"],
         "_region": ["Region", "within"],
-        "_sample": ["Sample"],
+        "_sample": ["Sample", "sample_windows"],
         "_settings": ["Settings"],
         "_signal": ["Signal"],
         "_stack": ["Channel", "Stack"],

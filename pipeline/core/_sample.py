@@ -15,12 +15,28 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core._stack import Stack
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "sample_windows"]
+
+Window = tuple[slice, slice]
 
 _PLANES = 5
 _EDGE = 64
 _COLUMN_EDGE = 96
 _FIELD, _FIELD_EDGE = 4, 256
+
+
+def sample_windows(height: int, width: int) -> list[Window]:
+    """Return where `Sample.columns` and `Sample.patches` lie, but none inside another.
+
+    Who sees planes only once cuts these out of all of them: then the sample can be taken later,
+    when it is known which planes it is of. `Sample.field` is not among them: it is needed where
+    these hold nothing, and is as large as a plane.
+    """
+    found: list[Window] = []
+    for window in (*_columns(height, width), *_patches(height, width)):
+        if not any(_inside(window, other) for other in found):
+            found.append(window)
+    return found
 
 
 class Sample:
@@ -50,19 +66,10 @@ class Sample:
         """Patches (planes, C, ≤64, ≤64): the middle and the quarters of up to five planes."""
         _, _, planes, height, width = self.stack.shape
         zs = sorted({round(i) for i in np.linspace(0, planes - 1, min(planes, _PLANES))})
-        corners = {
-            (max(0, int(height * fy) - _EDGE // 2), max(0, int(width * fx) - _EDGE // 2))
-            for fy, fx in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
-        }
-        patches = []
-        for y, x in sorted(corners):
-            ys, xs = slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width))
-            patches.append(
-                np.concatenate(
-                    [self.stack.reader.read(self.t, slice(z, z + 1), ys, xs) for z in zs]
-                )
-            )
-        return patches
+        return [
+            np.concatenate([self.stack.reader.read(self.t, slice(z, z + 1), ys, xs) for z in zs])
+            for ys, xs in _patches(height, width)
+        ]
 
     @cached_property
     def field(self) -> list[NDArray[Any]]:
@@ -89,12 +96,7 @@ class Sample:
         A source that decodes whole planes is read once for all patches.
         """
         _, channels, planes, height, width = self.stack.shape
-        edge = _COLUMN_EDGE
-        rows, across = (_quarters(size) for size in (height, width))
-        places = sorted({(y, x) for y in rows for x in across})
-        cuts = [
-            (slice(y, min(y + edge, height)), slice(x, min(x + edge, width))) for y, x in places
-        ]
+        cuts = _columns(height, width)
         shapes = [(y.stop - y.start, x.stop - x.start) for y, x in cuts]
         columns = [np.empty((planes, channels, *s), self.stack.dtype) for s in shapes]
         _, chunk_rows, chunk_columns = self.stack.reader.chunk
@@ -138,6 +140,31 @@ class _ChannelSample(Sample):
         # In the order in memory that a channel alone has: sums round in one way.
         c = self._channel
         return [np.ascontiguousarray(patch[:, c : c + 1]) for patch in patches]
+
+
+def _patches(height: int, width: int) -> list[Window]:
+    corners = {
+        (max(0, int(height * fy) - _EDGE // 2), max(0, int(width * fx) - _EDGE // 2))
+        for fy, fx in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
+    }
+    return _windows(corners, _EDGE, height, width)
+
+
+def _columns(height: int, width: int) -> list[Window]:
+    rows, across = (_quarters(size) for size in (height, width))
+    return _windows({(y, x) for y in rows for x in across}, _COLUMN_EDGE, height, width)
+
+
+def _windows(corners: set[tuple[int, int]], edge: int, height: int, width: int) -> list[Window]:
+    return [
+        (slice(y, min(y + edge, height)), slice(x, min(x + edge, width)))
+        for y, x in sorted(corners)
+    ]
+
+
+def _inside(window: Window, other: Window) -> bool:
+    cuts = zip(window, other, strict=True)
+    return all(b.start <= a.start and a.stop <= b.stop for a, b in cuts)
 
 
 def _quarters(size: int) -> list[int]:

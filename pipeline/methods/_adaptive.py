@@ -179,6 +179,10 @@ class Adaptive(Method):
         """Allocate the depth search."""
         return _DepthPass(self, region, dtype, calibration)
 
+    def recalibrated(self, state: _DepthPass, old: _Calibration, new: _Calibration) -> bool:
+        """Change what the picture is made with; the depth pass knows the signal and clipping."""
+        return state.recalibrated(new)
+
     def next_pass(self, state: _DepthPass) -> _PicturePass:
         """Take the depth that was found, allocate sums."""
         return _PicturePass(self, state)
@@ -209,13 +213,29 @@ class _DepthPass:
         self.floats = FloatPlanes(region, method.halo, dtype, blend.fill)
         self.decision = DecisionPlanes(self.wide, self.floats, blend, steps)
         self.search = DepthSearch(self.wide, blend.signal, steps)
+        self._was_clipped, self._may_fill = False, dtype.kind == "f"
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""
         signal, invalid = self.decision.signal(planes)
         levels = self.calibration.clipped
         clipped = [levels.share(plane[:, *self.floats.cut]) for plane in planes]
+        self._was_clipped |= any(share is not None for share in clipped)
         self.search.add(signal, z, invalid, clipped)
+
+    def recalibrated(self, new: _Calibration) -> bool:
+        """Go on with another calibration, if with it the planes so far had been the same."""
+        old = self.calibration
+        if (old.blend.signal, old.steps) != (new.blend.signal, new.steps):
+            return False
+        if self._may_fill and old.blend.fill != new.blend.fill:
+            return False
+        if old.clipped != new.clipped:
+            levels = zip(old.clipped.least, new.clipped.least, strict=True)
+            if self._was_clipped or any(later < first for first, later in levels):
+                return False
+        self.calibration = new
+        return True
 
 
 class _PicturePass:

@@ -5,6 +5,7 @@
     calibration = method.calibrate(sample)    # once a stack, shared by all its regions
     state = method.start(region, channels, dtype, calibration)      # once a region
     method.add(state, planes, z)              # blocks of planes in ascending z, any block size
+    method.recalibrated(state, old, new)      # live: may it go on as if begun with another one?
     state = method.next_pass(state)           # between passes: the state of the next one …
     method.add(state, planes, z)              # … which takes all planes again
     fused = method.finish(state)              # image, depth in planes, confidence
@@ -20,6 +21,7 @@ Must not know: files, who cuts the image into regions, who shows the planes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from zfuse.pipeline.core import Settings
@@ -124,6 +126,21 @@ class Method(Settings, ABC):
         """
         state.add(planes, z)
 
+    def recalibrated(self, state: Any, old: Any, new: Any) -> bool:
+        """Let a state of the first pass, begun with `old`, go on with the calibration `new`.
+
+        Planes of a live stack are folded before it can be calibrated, with what was measured on
+        the stack before it. By default a state may go on if nothing changed at all; a method whose
+        first pass takes but a part of its calibration says so here.
+
+        Returns
+        -------
+        bool
+            Whether the state is now what it would be, had it been begun with `new`. If not, it must
+            not be used any more: all planes are folded again.
+        """
+        return _same(old, new)
+
     def next_pass(self, state: Any) -> Any:
         """Return the next pass's state, made of the last one's, which must not be used any more."""
         raise NotImplementedError(f"{self.name} has one pass")
@@ -132,3 +149,17 @@ class Method(Settings, ABC):
         """Return image (C, h, w), depth in planes (h, w) and confidence (h, w) of the core."""
         fused: Fused = state.finish()
         return fused
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two calibrations are the same in every number."""
+    if type(one) is not type(other):
+        return False
+    if is_dataclass(one):
+        names = [field.name for field in fields(one)]
+        return all(_same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if hasattr(one, "dtype"):
+        return one.dtype == other.dtype and one.shape == other.shape and bool((one == other).all())
+    return bool(one == other)
