@@ -98,11 +98,12 @@ class KeptPlanes:
         start = 0
         for block in self._blocks:
             if z < start + len(block):
-                return block[z - start]
+                kept: NDArray[Any] = block[z - start]
+                return kept
             start += len(block)
-        if self.replay is not None:
-            for planes in self.replay(z):
-                return self._check(planes, z)[0]
+        for planes in self.replay(z) if self.replay else ():
+            first: NDArray[Any] = self._check(planes, z)[0]
+            return first
         raise self._lost("pixels of more planes are measured")
 
     def again(self, why: str) -> Iterator[tuple[NDArray[Any], int]]:
