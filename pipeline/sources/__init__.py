@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from zfuse.pipeline.sources._array import from_array as from_array
     from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
     from zfuse.pipeline.sources._names import natural as natural, tokens as tokens
+    from zfuse.pipeline.sources._ome_zarr import (
+        Growing as Growing,
+        growing as growing,
+        members as members,
+    )
     from zfuse.pipeline.sources._open import open_stack as open_stack, open_stacks as open_stacks
     from zfuse.pipeline.sources._planes import SUFFIXES as SUFFIXES, open_plane as open_plane
 
@@ -21,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_array": ["from_array"],
         "_fused": ["FusedImage", "open_fused"],
         "_names": ["natural", "tokens"],
+        "_ome_zarr": ["Growing", "growing", "members"],
         "_open": ["open_stack", "open_stacks"],
         "_planes": ["SUFFIXES", "open_plane"],
     },

@@ -7,6 +7,7 @@ Must not know: how metadata is spelt (see `_ngff`), how chunks are decoded.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ from zfuse.pipeline.sources._zarr_store import open_array, open_child, open_node
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["images"]
+    from zfuse.pipeline.sources._growth import GrowingPlanes
+
+__all__ = ["Growing", "growing", "images", "members"]
 
 
 def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
@@ -60,6 +63,91 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     if not paths:
         raise ZfuseError(_no_image(node, place))
     return [partial(_member, node, path, place, allow_missing) for path in paths]
+
+
+@dataclass(frozen=True)
+class Growing:
+    """An image of an OME-Zarr that someone is still writing.
+
+    Attributes
+    ----------
+    stack
+        Its calibration, and its shape as far as its metadata are written.
+    planes
+        Its pixels.
+    frames
+        Where ome-writers ends, it lists the frames that it wrote: their indices along the axes of
+        the file but y and x. None before.
+    """
+
+    stack: Stack
+    planes: GrowingPlanes
+    frames: frozenset[tuple[int, ...]] | None
+
+
+def members(place: str) -> list[str]:
+    """List the paths of the images of an OME-Zarr: of a plate, a collection, "" for a single image.
+
+    Raises
+    ------
+    ZfuseError
+        There is no image, or its metadata are not written yet.
+    """
+    node = open_node(place)
+    if isinstance(node, zarr.Array):
+        return [""]
+    ome = _ngff.ome_attributes(node.attrs.asdict())
+    if "multiscales" in ome:
+        return [""]
+    if "plate" not in ome:
+        if not (paths := _collection(node, ome, place)):
+            raise ZfuseError(_no_image(node, place))
+        return paths
+    found = []
+    for well in parse(Plate, ome, place).plate.wells:
+        group = open_child(node, well.path)
+        if not isinstance(group, zarr.Group):
+            raise ZfuseError(f"{place}/{well.path} is declared but not there yet")
+        fields = parse(Well, _ngff.ome_attributes(group.attrs.asdict()), f"{place}/{well.path}")
+        found += [f"{well.path}/{image.path}" for image in fields.well.images]
+    return found
+
+
+def growing(place: str, member: str) -> Growing:
+    """Open one image of a local OME-Zarr that someone is still writing.
+
+    Parameters
+    ----------
+    place
+        The OME-Zarr.
+    member
+        One of `members`.
+
+    Raises
+    ------
+    ZfuseError
+        Its metadata are not written yet, or it is no focal stack.
+    """
+    node = open_node(f"{place.rstrip('/')}/{member}".rstrip("/"))
+    source = f"{place.rstrip('/')}/{member}".rstrip("/")
+    if isinstance(node, zarr.Array):
+        stack, attributes = _bare(node, source, True), {}
+    else:
+        stack, attributes = _image(node, source, True), node.attrs.asdict()
+    assert isinstance(stack.reader, ZarrReader)
+    return Growing(stack, stack.reader.growing(), _frames(attributes))
+
+
+def _frames(attributes: dict[str, Any]) -> frozenset[tuple[int, ...]] | None:
+    """Return the list of frames that ome-writers writes at its end, None before."""
+    notes = attributes.get("ome_writers")
+    listed = notes.get("frame_metadata") if isinstance(notes, dict) else None
+    if not isinstance(listed, list) or not listed:
+        return None
+    try:
+        return frozenset(tuple(int(i) for i in frame["storage_index"]) for frame in listed)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _collection(group: zarr.Group, ome: dict[str, Any], place: str) -> list[str]:

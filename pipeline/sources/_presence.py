@@ -18,6 +18,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import numpy as np
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Presence:
     ----------
     array
         The array; sharded by one sharding codec or not at all, else only whole shards are seen.
+
+    Attributes
+    ----------
+    folder
+        Of the array; None where it is not a local one.
     """
 
     def __init__(self, array: zarr.Array[Any]) -> None:
@@ -48,7 +54,7 @@ class Presence:
         self._index = _ShardIndex.of(array)
         if self._index is None:
             self._chunk = self._stored
-        self._folder = _local_folder(array)
+        self.folder = _local_folder(array)
         self._shards: dict[Coords, NDArray[np.bool_] | None] = {}
 
     def key(self, chunk: Coords) -> str:
@@ -103,6 +109,18 @@ class Presence:
         """List the chunks of a selection that are not stored, before anything is read."""
         return [chunk for chunk in self.chunks_of(selection) if not self._is_stored(chunk)]
 
+    def files_of(self, selection: tuple[slice, ...]) -> list[Path]:
+        """List the files of a local array that hold the chunks of a selection, there or not."""
+        folder = self.folder
+        if folder is None:
+            return []
+        stored = dict.fromkeys(self._split(chunk)[0] for chunk in self.chunks_of(selection))
+        return [folder / self._array.metadata.encode_chunk_key(place) for place in stored]
+
+    def forget(self) -> None:
+        """Look up shards anew: someone is writing them."""
+        self._shards.clear()
+
     def _ranges(self, selection: tuple[slice, ...]) -> list[range]:
         return [
             range(cut.start // size, math.ceil(cut.stop / size))
@@ -131,8 +149,8 @@ class Presence:
         return present is not None and bool(present[inner])
 
     def _exists(self, stored: Coords) -> bool:
-        if self._folder is not None:
-            return (self._folder / self._array.metadata.encode_chunk_key(stored)).exists()
+        if self.folder is not None:
+            return (self.folder / self._array.metadata.encode_chunk_key(stored)).exists()
         from zarr.core.sync import sync
 
         return sync(self._array.store.exists(self._key(stored)))
@@ -156,6 +174,7 @@ class _ShardIndex:
     def __init__(self, inside: Coords, *, last: bool, checksum: bool, order: str) -> None:
         self._inside = inside
         self._last = last
+        self._checksum = checksum
         self._dtype = np.dtype(np.uint64).newbyteorder("<" if order == "little" else ">")
         self._count = 16 * math.prod(inside) + (4 if checksum else 0)
 
@@ -177,9 +196,11 @@ class _ShardIndex:
         )
 
     def read(self, presence: Presence, stored: Coords) -> NDArray[np.bool_] | None:
-        """Return which inner chunks a shard holds, None when its index is cut off."""
+        """Return which inner chunks a shard holds, None when its index is cut off or damaged."""
         raw = presence.bytes_of(stored, last=self._last, count=self._count)
         if len(raw) != self._count:
+            return None
+        if self._checksum and google_crc32c.value(raw[:-4]) != int.from_bytes(raw[-4:], "little"):
             return None
         table = np.frombuffer(raw, self._dtype, 2 * math.prod(self._inside))
         present: NDArray[np.bool_] = (table.reshape(*self._inside, 2) != ABSENT).any(axis=-1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.core import BaseReader
+from zfuse.pipeline.sources._growth import GrowingPlanes
 from zfuse.pipeline.sources._layout import pixel_dtype
 from zfuse.pipeline.sources._presence import Presence
 
@@ -78,6 +79,10 @@ class ZarrReader(BaseReader):
             pixels = self._memory(view.size, out.dtype).reshape(view.shape)
             self._read(self._layout.selection(t, z, y, x), pixels)
             view[...] = pixels
+
+    def growing(self) -> GrowingPlanes:
+        """Return what looks at single planes of the array while someone is writing it."""
+        return GrowingPlanes(self._array, self._layout, descending=self.descending)
 
     def _read(self, selection: tuple[slice, ...], pixels: NDArray[Any]) -> None:
         from zarr.core.buffer.cpu import NDBuffer
