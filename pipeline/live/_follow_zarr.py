@@ -173,7 +173,8 @@ class ZarrFollower:
 
     def _stacks(self, *, last: bool) -> list[tuple[int, int, int]]:
         """List the channels of stacks to look at: those begun, and some that may have begun."""
-        open_, sleeping = [], []
+        open_: list[tuple[int, int, int]] = []
+        sleeping: list[tuple[int, int, int]] = []
         for p, image in self._images.items():
             times, channels, _, _, _ = image.stack.shape
             for t in range(times):
@@ -268,7 +269,8 @@ class ZarrFollower:
         if not missing:
             return
         last = max((z for z in range(count) if (*place, z) in self._told), default=-1)
-        blank, gone = [], []
+        blank: list[int] = []
+        gone: list[int] = []
         for z in missing:
             _, why = self._unread.get((*place, z), (0, ""))
             if why:
