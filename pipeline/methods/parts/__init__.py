@@ -7,6 +7,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from zfuse.pipeline.methods.parts._band_average import (
         BandAverage as BandAverage,
+        band_reach as band_reach,
     )
     from zfuse.pipeline.methods.parts._bands import (
         BandMethod as BandMethod,
@@ -93,7 +94,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_band_average": ["BandAverage"],
+        "_band_average": ["BandAverage", "band_reach"],
         "_bands": ["BandMethod", "BandTransform"],
         "_blending": ["Blend", "BlendingMethod", "BlendingState", "mix"],
         "_carried": ["Carried"],

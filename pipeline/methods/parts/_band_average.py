@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["BandAverage"]
+__all__ = ["BandAverage", "band_reach"]
 
 _LEAST_RESPONSE = 0.3  # a plane's coefficient is raised by a factor of 3 at most …
 _LEAST_NARROW = 0.8  # … or of 1.25, where half a plane of defocus halves a band's contrast: there
@@ -44,9 +44,21 @@ _PLAIN = 12.0
 # error of depth or model where noise does not ask for a mean: half of what edges are invented.
 _HELD = 1.0
 _LEAST_NORM = np.float32(1e-6)
-_SHRINK_RADIUS = 3
+# Coarse bands hold 1 % of the noise; wider windows there change nothing but how far is seen.
+_SHRINK_RADII = (3, 3, 1, 1)
 _SHRINK_SHARE = 0.5  # 0.6 / 1.2, best on the simulated stacks
 _NONE = np.empty((0, 0), np.float32)
+
+
+def band_reach(levels: int) -> int:
+    """Return how far an image of so many bands sees, in px: a multiple of the coarsest pixel.
+
+    Rebuilding sees a coarse pixel, shrinking its window and 3 x 3 more, reducing 2 fine pixels a
+    level. Depths spoken for by a neighbour reach less.
+    """
+    step = 1 << levels
+    rebuilt = sum((radius + 3) << level for level, radius in enumerate(_SHRINK_RADII[:levels]))
+    return -(-(rebuilt + 2 * (step - 1)) // step) * step
 
 
 class Band:
@@ -161,13 +173,13 @@ class BandAverage:
         for band in self._bands:
             band.count(self._planes)
         image = self._bands[-1].mean()
-        for band, gain in reversed(list(zip(self._bands[:-1], NOISE_GAIN, strict=False))):
+        bands = list(zip(self._bands[:-1], NOISE_GAIN, _SHRINK_RADII, strict=False))
+        for band, gain, radius in reversed(bands):
             share = band.mean_variance(self._denoise * np.float32(gain))  # of a pixel's variance
             fine = band.mean()
             for values, coarse, noise in zip(fine, image, self._noise, strict=True):
                 low = expanded(coarse, values.shape)
-                variance = noise.variance(low) * share
-                shrink_band(values, variance, _SHRINK_RADIUS, _SHRINK_SHARE)
+                shrink_band(values, noise.variance(low) * share, radius, _SHRINK_SHARE)
                 values += low
             image = fine
         self._hold_within_planes(image)
