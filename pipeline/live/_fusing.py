@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.live._frame import Frame, StackKey
     from zfuse.pipeline.live._lane import Lane
+    from zfuse.pipeline.live._queue import Budget
 
 __all__ = ["LiveStack"]
 
@@ -53,25 +54,22 @@ class LiveStack:
         self._n_channels = n_channels
         self._each = each
         self._begun = time.perf_counter()
-        self._results: dict[int, tuple[Fused, int]] = {}
+        self._results: dict[int, tuple[Fused | None, int]] = {}
 
     @property
     def finished(self) -> bool:
         """All lanes are fused."""
         return len(self._results) == len(self.lanes)
 
-    def lane(self, c: int) -> int | None:
-        """Return the index of the lane of a channel, None where it has none."""
-        for index, lane in enumerate(self.lanes):
-            if c in lane.channels:
-                return index
-        return None
+    def open_lanes(self, c: int | None = None) -> list[int]:
+        """Return the lanes that are not fused yet: all, or that of a channel."""
+        return [
+            i
+            for i, lane in enumerate(self.lanes)
+            if i not in self._results and c in (None, *lane.channels)
+        ]
 
-    def open_lanes(self) -> list[int]:
-        """Return the lanes that are not fused yet."""
-        return [i for i in range(len(self.lanes)) if i not in self._results]
-
-    def add(self, frame: Frame) -> int | None:
+    def add(self, frame: Frame, budget: Budget) -> int | None:
         """Take a frame; return the lane that is complete by it.
 
         Raises
@@ -79,14 +77,18 @@ class LiveStack:
         ZfuseError
             The frame is not of the series' size or dtype.
         """
-        index = self.lane(frame.c)
-        if index is None:
-            raise ZfuseError(f"channel {frame.c} was not expected")
-        self.lanes[index].add(frame)
-        return index if index not in self._results and self.lanes[index].complete else None
+        for index, lane in enumerate(self.lanes):
+            if frame.c in lane.channels:
+                lane.add(frame, ended=index in self._results)
+                return index if index not in self._results and lane.complete else None
+        budget.drop(frame)
+        line = f"channel {frame.c} was not announced: it is left out"
+        if line not in self.remarks:
+            self.remarks.append(line)
+        return None
 
-    def fuse(self, index: int) -> Fused:
-        """Fuse one lane.
+    def fuse(self, index: int) -> Fused | None:
+        """Fuse one lane; None if nothing of it came.
 
         Raises
         ------
@@ -98,8 +100,18 @@ class LiveStack:
         return fused
 
     def joined(self) -> Fused:
-        """Return image, depth and confidence of all channels; blank those that got no planes."""
-        results = {self.lanes[i].channels: fused for i, (fused, _) in self._results.items()}
+        """Return image, depth and confidence of all channels; blank those that got no planes.
+
+        Raises
+        ------
+        ZfuseError
+            None of them got any.
+        """
+        results = {
+            self.lanes[i].channels: fused for i, (fused, _) in self._results.items() if fused
+        }
+        if not results:
+            raise ZfuseError("no plane came")
         if not self._each:
             ((_, fused),) = results.items()
             return fused
@@ -114,11 +126,11 @@ class LiveStack:
     def report(self, status: str = "", why: str = "") -> StackReport:
         """Return what became of it; by default complete or partial."""
         planes = [0] * self._n_channels
-        short = False
+        short = not self.lanes
         for index, lane in enumerate(self.lanes):
             count = self._results[index][1] if index in self._results else 0
             short |= lane.expected is not None and count < lane.expected
-            for c in lane.channels:
+            for c in lane.channels if len(lane.channels) > 1 or self._each else range(len(planes)):
                 planes[c] = count
         remarks = [
             f"channel {lane.channels[0]}: {line}" if len(self.lanes) > 1 else line

@@ -72,8 +72,8 @@ class Lane:
         """All planes that were expected are there."""
         return self.expected is not None and len(self._planes()) >= self.expected
 
-    def add(self, frame: Frame) -> None:
-        """Take a frame; its bytes are this lane's from now on.
+    def add(self, frame: Frame, *, ended: bool = False) -> None:
+        """Take a frame; its bytes are this lane's from now on. One that came `ended` is left out.
 
         Raises
         ------
@@ -93,6 +93,9 @@ class Lane:
             if frame.z < 0 or (self.expected is not None and frame.z >= self.expected):
                 self._say(f"plane {frame.z} came, {self.expected} were expected: it is left out")
                 return
+            if ended:
+                self._say(f"plane {frame.z} came too late: it is left out")
+                return
             self._known[at] = mark
             self._held[at] = frame
             pixels = None
@@ -100,19 +103,22 @@ class Lane:
             if pixels is not None:
                 self._budget.give_back(pixels.nbytes)
 
-    def finish(self) -> tuple[Fused, int]:
-        """Fuse what came; return it with its number of planes.
+    def finish(self) -> tuple[Fused | None, int]:
+        """Fuse what came; return it with its number of planes, or None and 0.
 
         Planes that are missing between others leave the depth of the others where it was.
 
         Raises
         ------
         ZfuseError
-            No plane came, one cannot be read any more, or the method refuses them.
+            A plane cannot be read any more, or the method refuses them.
         """
         planes = self._planes()
         if not planes:
-            raise ZfuseError("no plane came" if not self._held else "no plane has all its channels")
+            if self._held:
+                self._say("no plane has all its channels")
+            self.drop()
+            return None, 0
         array = np.stack([self._pixels(z) for z in planes], axis=-3)
         self.drop()
         fused = self._fuse(array)

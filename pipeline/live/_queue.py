@@ -7,14 +7,14 @@ budget is full, let go of pixels that can be read again. Must not know: what is 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Condition, Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zfuse.pipeline.live._frame import Frame
+    from zfuse.pipeline.live._frame import Frame, StackKey
 
-__all__ = ["Budget", "FrameQueue", "Lost"]
+__all__ = ["Budget", "Ended", "FrameQueue", "Lost"]
 
 
 class Budget:
@@ -51,12 +51,26 @@ class Budget:
         with self._lock:
             self.used -= n_bytes
 
+    def drop(self, frame: Frame) -> None:
+        """Count a frame's pixels as held no more."""
+        if frame.pixels is not None:
+            self.give_back(frame.pixels.nbytes)
 
+
+@dataclass(frozen=True)
 class Lost:
-    """A frame that came when the budget was full, and that nobody can read again."""
+    """A frame that cannot be had any more."""
 
-    def __init__(self, frame: Frame, limit: int) -> None:
-        self.key, self.c, self.z, self.limit = frame.key, frame.c, frame.z, limit
+    key: StackKey
+    why: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """No more planes of a stack come, or of its channel `c`; without a key: of none at all."""
+
+    key: StackKey | None = None
+    c: int | None = None
 
 
 class FrameQueue:
@@ -70,30 +84,47 @@ class FrameQueue:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._items: deque[Any] = deque()
+        self._items: deque[Frame | Lost | Ended] = deque()
         self._changed = Condition(Lock())
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put_frame(self, frame: Frame) -> None:
         """Append a frame, without its pixels when there is no room for them. Never blocks."""
-        item: Any = frame
+        if self._closed:
+            return
+        item: Frame | Lost = frame
         if frame.pixels is not None and not self._budget.take(frame.pixels.nbytes):
-            item = Lost(frame, self._budget.limit)
             if frame.read is not None:
                 item = replace(frame, pixels=None)
+            else:
+                item = Lost(
+                    frame.key,
+                    f"plane {frame.z} of channel {frame.c} came when "
+                    f"{self._budget.limit / 1e6:,.0f} MB were waiting to be fused, and cannot be "
+                    "read again; give more memory",
+                )
         self.put(item)
 
-    def put(self, item: Any) -> None:
-        """Append anything else; it is taken in its turn."""
+    def put(self, item: Frame | Lost | Ended) -> None:
+        """Append an item; it is taken in its turn."""
         with self._changed:
-            self._items.append(item)
-            self._changed.notify()
+            if not self._closed:
+                self._items.append(item)
+                self._changed.notify()
 
-    def take(self) -> Any:
-        """Return the first item; wait for one."""
+    def take(self) -> Frame | Lost | Ended | None:
+        """Return the first item; wait for one. None once the queue is closed."""
         with self._changed:
-            while not self._items:
+            while not (self._items or self._closed):
                 self._changed.wait()
-            return self._items.popleft()
+            return None if self._closed else self._items.popleft()
+
+    def close(self) -> None:
+        """Drop what waits, and take nothing any more."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()

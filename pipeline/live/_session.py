@@ -1,29 +1,25 @@
 """The session: frames in, fused stacks out, while the microscope goes on.
 
 Duty: one worker thread that takes frames from a queue, fuses stacks as they become complete and
-writes them; whatever goes wrong with one stack is that stack's failure. Must not know: who
-acquires, how stacks are fused, file formats.
+XX
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zfuse.errors import ZfuseError, reason
-from zfuse.pipeline._channels import EACH, Decisions
+from zfuse.pipeline._channels import EACH, TOGETHER, Decisions
 from zfuse.pipeline._fuse import fuse
 from zfuse.pipeline.core import NoPixels, Progress, Stack
-from zfuse.pipeline.live._frame import Frame, StackKey
-from zfuse.pipeline.live._fusing import LiveStack
-from zfuse.pipeline.live._lane import Lane
 from zfuse.pipeline.live._output import LiveOutput
-from zfuse.pipeline.live._queue import Budget, FrameQueue, Lost
-from zfuse.pipeline.live._report import FAILED, Report, StackReport
+from zfuse.pipeline.live._queue import Budget, Ended, FrameQueue, Lost
+from zfuse.pipeline.live._report import Report
+from zfuse.pipeline.live._worker import Worker
 from zfuse.pipeline.methods import make_method
 from zfuse.pipeline.sources import from_array
 
@@ -36,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Fused
+    from zfuse.pipeline.live._frame import Frame, StackKey
+    from zfuse.pipeline.live._report import StackReport
     from zfuse.pipeline.live._series import Series
     from zfuse.pipeline.methods import Method
 
@@ -43,13 +41,6 @@ __all__ = ["Session"]
 
 _MEMORY = 2_000_000_000  # bytes
 _log = logging.getLogger("zfuse.live")
-
-
-class _Ended:
-    """No more planes of a stack, or of all, come."""
-
-    def __init__(self, key: StackKey | None = None, c: int | None = None) -> None:
-        self.key, self.c = key, c
 
 
 class Session:
@@ -132,15 +123,11 @@ class Session:
         self._output = None if output is None else LiveOutput(output, overwrite=overwrite)
         self._budget = Budget(_MEMORY if memory is None else memory)
         self._queue = FrameQueue(self._budget)
-        self._open: dict[StackKey, LiveStack] = {}
-        self._reports: dict[StackKey, StackReport] = {}
+        self._worker: Worker | None = None
         self._done: frozenset[StackKey] = frozenset()
-        self._frames: tuple[tuple[int, ...], np.dtype[Any]] | None = None
-        self._stopping = threading.Event()
-        self._ending: bool | None = None
+        self._stopping = self._ended = self._cancelled = False
         self._report: Report | None = None
-        self._worker = threading.Thread(target=self._work, name="zfuse-session", daemon=True)
-        self._begun = False
+        self._thread = threading.Thread(target=self._work, name="zfuse-session", daemon=True)
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +138,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._begun and not self._stopping.is_set():
+        if kind is None and self._worker is not None and not self._stopping:
             self.end()
         else:
             self.abandon()
@@ -171,33 +158,44 @@ class Session:
             The output may not be written, another session writes it or began it with other
             settings, or the deciding channel does not exist.
         """
-        if self._begun:
+        if self._worker is not None:
             raise RuntimeError("a session serves one series; make another for the next")
-        self._series = series
-        self._n_channels = 3 if series.rgb else len(series.channels)
+        channels = 3 if series.rgb else len(series.channels)
         bare = Stack(
-            NoPixels((1, self._n_channels, 1, 1, 1), np.dtype(np.uint16)),
-            "czyx",
-            series.name,
-            series.source,
-            series.channels,
-            rgb=series.rgb,
-        )
-        self._decisions = Decisions.of(bare, self._channel)
+            NoPixels((1, channels, 1, 1, 1), np.dtype(np.uint16)),
+            "czyx", series.name, series.source, series.channels, rgb=series.rgb,
+        )  # fmt: skip
+        decisions = Decisions.of(bare, self._channel)
+        reports: dict[StackKey, StackReport] = {}
         if self._output is not None:
             settings = {
                 "method": self._method.model_dump(mode="json"),
-                "decision_channel": self._decisions.described(bare),
+                "decision_channel": decisions.described(bare),
                 "pixels": self._method.pixels,
                 "depth": "of the method" if self._method.knows_depth else "of a focus measure",
                 "min_confidence": self._min_confidence,
             }
-            self._reports = self._output.begin(series, settings, each=self._decisions.each)
-            self._done = frozenset(self._reports)
-            if known := self._output.frames():
-                self._frames = known[0], np.dtype(known[1])
-        self._begun = True
-        self._worker.start()
+            reports = self._output.begin(series, settings, each=decisions.each)
+        self._done = frozenset(reports)
+
+        def fuse_planes(planes: NDArray[Any]) -> Fused:
+            stack = from_array(
+                planes, axes="CZYX"[-planes.ndim :],
+                z_step=series.z_step, pixel_size=series.pixel_size, rgb=series.rgb,
+            )  # fmt: skip
+            channel: int | str = EACH
+            if stack.shape[1] > 1:
+                channel = TOGETHER if decisions.channel is None else decisions.channel
+            return fuse(
+                stack, self._method,
+                channel=channel, workers=self._workers, min_confidence=self._min_confidence,
+            )  # fmt: skip
+
+        self._worker = Worker(
+            series, decisions, fuse_planes, self._budget, self._output, reports,
+            self._on_fused, self._progress,
+        )  # fmt: skip
+        self._thread.start()
 
     @property
     def done(self) -> frozenset[StackKey]:
@@ -206,11 +204,15 @@ class Session:
 
     def put(self, frame: Frame) -> None:
         """Take a frame, from any thread. Never blocks, never raises."""
-        self._queue.put_frame(frame)
+        try:
+            self._queue.put_frame(frame)
+        except Exception as error:  # pixels that are no array
+            _log.exception("a frame was not understood")
+            self._queue.put(Lost(frame.key, f"a frame was not understood: {reason(error)}"))
 
     def end_stack(self, key: StackKey, c: int | None = None) -> None:
         """No more planes of a stack, or of one of its channels, come: fuse what there is."""
-        self._queue.put(_Ended(key, c))
+        self._queue.put(Ended(key, c))
 
     def end(self, *, cancelled: bool = False, wait: float | None = None) -> Report:
         """Fuse everything that came, publish, and return what became of it.
@@ -229,167 +231,32 @@ class Session:
         Report
             If something kept the output from being published, its `problem` says what.
         """
-        if not self._begun:
+        if self._worker is None:
             return Report(None, problem="the session never began")
-        if self._ending is None:
-            self._ending = cancelled
-            self._queue.put(_Ended())
-        self._worker.join(wait)
+        if not self._ended:
+            self._ended, self._cancelled = True, cancelled
+            self._queue.put(Ended())
+        self._thread.join(wait)
         if self._report is not None:
             return self._report
-        stacks = tuple(self._reports.values())
-        problem = "abandoned" if self._stopping.is_set() else "still at work"
-        return Report(None, stacks, problem, cancelled)
+        problem = "abandoned" if self._stopping else "still at work"
+        return Report(None, self._worker.reports, problem, cancelled)
 
     def abandon(self) -> None:
         """Stop at once, and leave what was written for a later session. May be called twice."""
-        self._stopping.set()
-        if self._begun:
-            self._queue.put(None)
-            self._worker.join()
+        self._stopping = True
+        self._queue.close()
+        if self._worker is not None:
+            self._thread.join()
             if self._output is not None:
                 self._output.leave()
 
-    # All below runs in the session's thread.
-
     def _work(self) -> None:
-        while not self._stopping.is_set():
-            item = self._queue.take()
-            if isinstance(item, _Ended) and item.key is None:
-                self._report = self._finish()
-                return
-            try:
-                self._handle(item)
-            except Exception as error:
-                key = getattr(item, "key", None)
-                _log.exception("stack %s failed", key)
-                if key is not None:
-                    self._fail(key, error)
-
-    def _handle(self, item: Frame | Lost | _Ended | None) -> None:
-        if item is None or item.key is None:
-            return
-        if item.key in self._reports:
-            if isinstance(item, Frame) and item.pixels is not None:
-                self._budget.give_back(item.pixels.nbytes)
-            return
-        stack = self._open.get(item.key)
-        if stack is None:
-            stack = self._open[item.key] = self._stack(item.key)
-        if isinstance(item, Lost):
-            raise ZfuseError(
-                f"plane {item.z} of channel {item.c} came when {self._budget.limit / 1e6:.0f} MB "
-                "were waiting to be fused, and cannot be read again; give more memory"
-            )
-        if isinstance(item, Frame):
-            complete = stack.add(item)
-            lanes = [] if complete is None else [complete]
-        else:
-            lanes = [i for i in stack.open_lanes() if item.c in (None, *stack.lanes[i].channels)]
-        self._fuse(stack, lanes)
-
-    def _stack(self, key: StackKey) -> LiveStack:
-        groups = self._decisions.groups
-        lanes = []
-        for group in groups:
-            channels = (0,) if self._series.rgb else tuple(range(group.start, group.stop))
-            known = [self._series.planes.get((key, c)) for c in channels]
-            expected = None if None in known else max(n for n in known if n is not None)
-            if expected != 0:
-                lanes.append(
-                    Lane(
-                        channels,
-                        expected,
-                        check=self._check,
-                        fuse=self._fused,
-                        budget=self._budget,
-                    )
-                )
-        return LiveStack(key, lanes, self._n_channels, each=self._decisions.each)
-
-    def _check(self, pixels: NDArray[Any]) -> None:
-        if self._frames is None:
-            if self._output is not None:
-                self._output.settle(pixels.shape, pixels.dtype)
-            self._frames = pixels.shape, pixels.dtype
-        if (pixels.shape, pixels.dtype) != self._frames:
-            shape, dtype = self._frames
-            raise ZfuseError(
-                f"a frame is {pixels.dtype} {pixels.shape}, those of the series are {dtype} {shape}"
-            )
-
-    def _fused(self, planes: NDArray[Any]) -> Fused:
-        stack = from_array(
-            planes,
-            axes="CZYX"[-planes.ndim :],
-            z_step=self._series.z_step,
-            pixel_size=self._series.pixel_size,
-            rgb=self._series.rgb,
-        )
-        together = not self._decisions.each and stack.shape[1] > 1
-        channel: int | str = "together" if together else EACH
-        if together and self._decisions.channel is not None:
-            channel = self._decisions.channel
-        return fuse(
-            stack,
-            self._method,
-            channel=channel,
-            workers=self._workers,
-            min_confidence=self._min_confidence,
-        )
-
-    def _fuse(self, stack: LiveStack, lanes: list[int]) -> None:
-        for index in lanes:
-            fused = stack.fuse(index)
-            self._tell(stack, stack.lanes[index].channels, fused)
-        if stack.finished and stack.lanes:
-            report = stack.report()
-            if self._output is not None:
-                self._output.write(report, stack.joined())
-            self._close(report)
-
-    def _tell(self, stack: LiveStack, channels: tuple[int, ...], fused: Fused) -> None:
-        if self._on_fused is None:
-            return
-        alone = len(channels) == 1 and not self._series.rgb
-        try:
-            self._on_fused(stack.key, channels[0] if alone else None, fused)
-        except Exception as error:
-            _log.exception("on_fused failed for stack %s", stack.key)
-            stack.remarks.append(f"on_fused failed: {reason(error)}")
-
-    def _close(self, report: StackReport) -> None:
-        stack = self._open.pop(report.key, None)
-        if stack is not None:
-            stack.drop()
-        self._reports[report.key] = report
-        if report.status == FAILED:
-            self._progress.warn(str(report))
-
-    def _fail(self, key: StackKey, error: Exception) -> None:
-        stack = self._open.get(key) or LiveStack(key, [], self._n_channels, each=False)
-        self._close(stack.report(FAILED, reason(error)))
-
-    def _finish(self) -> Report:
-        """Fuse what is open and publish."""
-        for key in sorted(self._open):
-            stack = self._open[key]
-            try:
-                self._fuse(stack, stack.open_lanes())
-            except Exception as error:
-                _log.exception("stack %s failed", key)
-                self._fail(key, error)
-        if not self._ending:
-            for key in {key for key, _ in self._series.planes} - self._reports.keys():
-                self._fail(key, ZfuseError("it never came"))
-        reports = tuple(sorted(self._reports.values(), key=lambda r: (r.key.t, r.key.p)))
-        report = Report(None, reports, cancelled=bool(self._ending))
-        if self._output is None:
-            return report
-        try:
-            self._output.finish(reports, cancelled=bool(self._ending))
-        except Exception as error:
-            _log.exception("the output was not published")
-            self._output.leave()
-            return replace(report, problem=reason(error))
-        return replace(report, output=str(self._output.path))
+        """Serve the queue, in the session's thread."""
+        assert self._worker is not None
+        while (item := self._queue.take()) is not None:
+            if item.key is not None:
+                self._worker.handle(item)
+                continue
+            self._report = self._worker.finish(cancelled=self._cancelled)
+            self._queue.close()
