@@ -83,6 +83,11 @@ class Refold:
         """
         return self._wasted < _WASTED or self._stacks % _RETRY == 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether planes that have come may be needed again."""
+        return self._method.passes > 1 or (self._gathered is not None and self._gathered.read)
+
     def take(self, block: NDArray[Any], *, copy: bool) -> None:
         """Fold the next planes (n, C, Y, X); `copy`: their memory will change."""
         gathered = self._gathered
@@ -92,7 +97,7 @@ class Refold:
                 self._start(self._measured(gathered, block.__getitem__))
                 if not gathered.read:
                     gathered.release()
-        if self._method.passes > 1 or (gathered is not None and gathered.read):
+        if self.keeps:
             self._kept.take(block, copy=copy)
         if self._eager:
             wait_all(self._strips.add(block, self._planes))

@@ -108,6 +108,11 @@ class Fold:
             stack = sample if isinstance(sample, Stack) else from_array(sample)
             self._fold = self._opened(stack, given=True)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether planes that have come may be needed again; known from the first one on."""
+        return self._fold is not None and self._fold.keeps
+
     def add(self, planes: NDArray[Any], z: int, *, copy: bool = True) -> None:
         """Take one plane or several.
 

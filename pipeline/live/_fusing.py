@@ -87,8 +87,8 @@ class LiveStack:
             self.remarks.append(line)
         return None
 
-    def fuse(self, index: int) -> Fused | None:
-        """Fuse one lane; None if nothing of it came.
+    def fuse(self, index: int, min_confidence: float | None) -> Fused | None:
+        """Fuse one lane; None if nothing of it came. Depth is blank where it is too doubtful.
 
         Raises
         ------
@@ -96,6 +96,8 @@ class LiveStack:
             As `Lane.finish`.
         """
         fused, planes = self.lanes[index].finish()
+        if fused is not None and min_confidence is not None:
+            fused = fused.blanked(min_confidence)
         self._results[index] = fused, planes
         return fused
 
@@ -130,7 +132,7 @@ class LiveStack:
         for index, lane in enumerate(self.lanes):
             count = self._results[index][1] if index in self._results else 0
             short |= lane.expected is not None and count < lane.expected
-            for c in lane.channels if len(lane.channels) > 1 or self._each else range(len(planes)):
+            for c in lane.channels:
                 planes[c] = count
         remarks = [
             f"channel {lane.channels[0]}: {line}" if len(self.lanes) > 1 else line

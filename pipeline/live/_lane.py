@@ -1,7 +1,8 @@
 """One fold of one stack: planes of a channel that decides alone, or of all that decide together.
 
-Duty: which planes came, twice or beyond what was expected; hold or read their pixels; say when all
-are there, and fuse what is. Must not know: threads, other stacks, where results go.
+Duty: which planes came, twice or beyond what was expected; hand them to a fold in ascending z, and
+hold the pixels of those that come early or are needed again, or read them. Must not know: threads,
+other stacks, where results go.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Fused
+    from zfuse.pipeline.live._folds import Folds, LentFold
     from zfuse.pipeline.live._frame import Frame
     from zfuse.pipeline.live._queue import Budget
 
@@ -36,12 +38,12 @@ class Lane:
         Indices of the channels whose frames make a plane; one, for colours, too.
     expected
         Number of planes, where it is known.
-    check
-        Raises where pixels are not those of the series.
-    fuse
-        Fuses (C, Z, Y, X) or (Z, Y, X).
+    folds
+        Where folds come from.
     budget
         Told what is held no more.
+    check
+        Raises where pixels are not those of the series.
 
     Attributes
     ----------
@@ -53,24 +55,24 @@ class Lane:
         self,
         channels: tuple[int, ...],
         expected: int | None,
+        folds: Folds,
+        budget: Budget,
         *,
         check: Callable[[NDArray[Any]], None],
-        fuse: Callable[[NDArray[Any]], Fused],
-        budget: Budget,
     ) -> None:
         self.channels = channels
         self.expected = expected
         self.remarks: list[str] = []
-        self._check = check
-        self._fuse = fuse
-        self._budget = budget
-        self._known: dict[tuple[int, int], bytes | None] = {}
-        self._held: dict[tuple[int, int], Frame] = {}
+        self._folds, self._budget, self._check = folds, budget, check
+        self._marks: dict[tuple[int, int], bytes | None] = {}
+        self._frames: dict[int, dict[int, Frame | None]] = {}  # by plane and channel
+        self._fold: LentFold | None = None
+        self._folded: list[int] = []  # planes, in the order of the fold
 
     @property
     def complete(self) -> bool:
         """All planes that were expected are there."""
-        return self.expected is not None and len(self._planes()) >= self.expected
+        return self.expected is not None and len(self._whole()) >= self.expected
 
     def add(self, frame: Frame, *, ended: bool = False) -> None:
         """Take a frame; its bytes are this lane's from now on. One that came `ended` is left out.
@@ -78,30 +80,32 @@ class Lane:
         Raises
         ------
         ZfuseError
-            It is not of the series' size or dtype.
+            It is not of the series' size or dtype, or cannot be read.
         """
-        at = (frame.z, frame.c)
-        pixels = frame.pixels
+        pixels, z = frame.pixels, frame.z
+        taken = False
         try:
             if pixels is not None:
                 self._check(pixels)
             mark = None if pixels is None else _mark(pixels)
-            if at in self._known:
-                if None not in (mark, self._known[at]) and mark != self._known[at]:
-                    self._say(f"plane {frame.z} came twice, with other pixels: the first counts")
-                return
-            if frame.z < 0 or (self.expected is not None and frame.z >= self.expected):
-                self._say(f"plane {frame.z} came, {self.expected} were expected: it is left out")
-                return
-            if ended:
-                self._say(f"plane {frame.z} came too late: it is left out")
-                return
-            self._known[at] = mark
-            self._held[at] = frame
-            pixels = None
+            known = self._marks.get((z, frame.c))
+            if (z, frame.c) in self._marks:
+                if mark is not None and known is not None and mark != known:
+                    self._say(f"plane {z} came twice, with other pixels: the first counts")
+            elif z < 0 or (self.expected is not None and z >= self.expected):
+                self._say(f"plane {z} came, {self.expected} were expected: it is left out")
+            elif ended:
+                self._say(f"plane {z} came too late: it is left out")
+            else:
+                self._marks[z, frame.c] = mark
+                self._frames.setdefault(z, {})[frame.c] = frame
+                taken = True
         finally:
-            if pixels is not None:
-                self._budget.give_back(pixels.nbytes)
+            if not taken:
+                self._budget.drop(frame)
+        while taken and (z := len(self._folded)) in self._frames and self._is_whole(z):
+            if not self._add(z):
+                break
 
     def finish(self) -> tuple[Fused | None, int]:
         """Fuse what came; return it with its number of planes, or None and 0.
@@ -113,53 +117,87 @@ class Lane:
         ZfuseError
             A plane cannot be read any more, or the method refuses them.
         """
-        planes = self._planes()
+        planes = self._whole()
         if not planes:
-            if self._held:
+            if self._frames:
                 self._say("no plane has all its channels")
             self.drop()
             return None, 0
-        array = np.stack([self._pixels(z) for z in planes], axis=-3)
+        for z in planes[len(self._folded) :]:
+            self._add(z, must=True)
+        assert self._fold is not None
+        fused = self._fold.finish()
+        self._folds.give_back(self._fold)
+        self._fold = None
         self.drop()
-        fused = self._fuse(array)
-        if planes != list(range(len(planes))):
+        if planes[-1] >= len(planes):
             missing = sorted(set(range(planes[-1])) - set(planes))
-            self._say(f"planes {', '.join(map(str, missing))} are missing")
+            self._say(f"missing planes: {', '.join(map(str, missing))}")
             fused = replace(fused, depth=_at(fused.depth, planes))
         return fused, len(planes)
 
-    def drop(self) -> None:
-        """Let go of all pixels."""
-        for frame in self._held.values():
-            if frame.pixels is not None:
-                self._budget.give_back(frame.pixels.nbytes)
-        self._held.clear()
+    def again(self, first: int) -> Iterator[NDArray[Any]]:
+        """Give planes once more that were given to the fold, from the `first` of these on."""
+        for z in self._folded[first:]:
+            yield self._pixels(z)
 
-    def _planes(self) -> list[int]:
+    def drop(self) -> None:
+        """Let go of everything."""
+        if self._fold is not None:  # nobody knows what it holds
+            self._folds.give_back(self._fold, spoilt=True)
+            self._fold = None
+        for z in self._frames:
+            self._forget(z)
+        self._frames.clear()
+
+    def _whole(self) -> list[int]:
         """Return the planes that have all channels, ascending."""
-        count: dict[int, int] = {}
-        for z, _ in self._held:
-            count[z] = count.get(z, 0) + 1
-        return sorted(z for z, n in count.items() if n == len(self.channels))
+        return sorted(filter(self._is_whole, self._frames))
+
+    def _is_whole(self, z: int) -> bool:
+        return len(self._frames[z]) == len(self.channels)
+
+    def _add(self, z: int, *, must: bool = False) -> bool:
+        """Give a plane to the fold; False if there is none at hand."""
+        pixels = self._pixels(z)
+        if self._fold is None:
+            self._fold = self._folds.take(pixels, self, must=must)
+            if self._fold is None:
+                return False
+        again = self._fold.add(pixels, len(self._folded))
+        self._folded.append(z)
+        if not again or self._can_be_read(z):
+            self._forget(z)
+        return True
+
+    def _can_be_read(self, z: int) -> bool:
+        """Whether a plane is better read again than held: others may want the memory more."""
+        readable = all(frame and frame.read for frame in self._frames[z].values())
+        return readable and self._budget.used > self._budget.limit / 2
+
+    def _forget(self, z: int) -> None:
+        """Let go of a plane's pixels, but not of how they can be read."""
+        for c, frame in self._frames[z].items():
+            if frame is not None and frame.pixels is not None:
+                self._budget.drop(frame)
+                self._frames[z][c] = replace(frame, pixels=None) if frame.read else None
 
     def _pixels(self, z: int) -> NDArray[Any]:
-        frames = list(self._read(z))
-        return frames[0] if len(frames) == 1 else np.stack(frames)
+        planes = [self._read(z, c) for c in self.channels]
+        return planes[0] if len(planes) == 1 else np.stack(planes)
 
-    def _read(self, z: int) -> Iterator[NDArray[Any]]:
-        for c in self.channels:
-            frame = self._held[z, c]
-            pixels = frame.pixels
-            if pixels is None:
-                assert frame.read is not None
-                try:
-                    pixels = np.asarray(frame.read())
-                except Exception as error:
-                    raise ZfuseError(
-                        f"plane {z} of channel {c} cannot be read: {reason(error)}"
-                    ) from error
-                self._check(pixels)
-            yield pixels
+    def _read(self, z: int, c: int) -> NDArray[Any]:
+        frame = self._frames[z][c]
+        if frame is not None and frame.pixels is not None:
+            return frame.pixels
+        if frame is None or frame.read is None:
+            raise ZfuseError(f"plane {z} of channel {c} is needed again and cannot be read")
+        try:
+            pixels = np.asarray(frame.read())
+        except Exception as error:
+            raise ZfuseError(f"plane {z} of channel {c} cannot be read: {reason(error)}") from error
+        self._check(pixels)
+        return pixels
 
     def _say(self, line: str) -> None:
         if line not in self.remarks:

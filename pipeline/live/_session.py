@@ -1,7 +1,7 @@
 """The session: frames in, fused stacks out, while the microscope goes on.
 
-Duty: one worker thread that takes frames from a queue, fuses stacks as they become complete and
-XX
+Duty: what the acquiring thread calls, the thread that fuses, and how both begin and end. Must not
+know: who acquires, what becomes of a frame, file formats.
 """
 
 from __future__ import annotations
@@ -13,23 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.errors import ZfuseError, reason
-from zfuse.pipeline._channels import EACH, TOGETHER, Decisions
-from zfuse.pipeline._fuse import fuse
+from zfuse.pipeline._channels import EACH, Decisions
 from zfuse.pipeline.core import NoPixels, Progress, Stack
+from zfuse.pipeline.live._folds import Folds
 from zfuse.pipeline.live._output import LiveOutput
 from zfuse.pipeline.live._queue import Budget, Ended, FrameQueue, Lost
 from zfuse.pipeline.live._report import Report
 from zfuse.pipeline.live._worker import Worker
 from zfuse.pipeline.methods import make_method
-from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
     from typing import Self
-
-    from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Fused
     from zfuse.pipeline.live._frame import Frame, StackKey
@@ -178,22 +175,12 @@ class Session:
             reports = self._output.begin(series, settings, each=decisions.each)
         self._done = frozenset(reports)
 
-        def fuse_planes(planes: NDArray[Any]) -> Fused:
-            stack = from_array(
-                planes, axes="CZYX"[-planes.ndim :],
-                z_step=series.z_step, pixel_size=series.pixel_size, rgb=series.rgb,
-            )  # fmt: skip
-            channel: int | str = EACH
-            if stack.shape[1] > 1:
-                channel = TOGETHER if decisions.channel is None else decisions.channel
-            return fuse(
-                stack, self._method,
-                channel=channel, workers=self._workers, min_confidence=self._min_confidence,
-            )  # fmt: skip
-
+        folds = Folds(
+            self._method, decisions, self._workers, series.rgb, self._budget.limit,
+        )  # fmt: skip
         self._worker = Worker(
-            series, decisions, fuse_planes, self._budget, self._output, reports,
-            self._on_fused, self._progress,
+            series, decisions, folds, self._budget, self._output, reports,
+            self._min_confidence, self._on_fused, self._progress,
         )  # fmt: skip
         self._thread.start()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline._channels import Decisions
     from zfuse.pipeline.core import Fused, Progress
+    from zfuse.pipeline.live._folds import Folds
     from zfuse.pipeline.live._frame import StackKey
     from zfuse.pipeline.live._output import LiveOutput
     from zfuse.pipeline.live._queue import Budget, Ended
@@ -48,14 +49,16 @@ class Worker:
         What was announced.
     decisions
         Which channels are fused together.
-    fuse
-        Fuses (C, Z, Y, X) or (Z, Y, X).
+    folds
+        What fuses.
     budget
         Frames come with their bytes taken.
     output
         Where results go, begun; or None.
     reports
         Stacks that are done already.
+    min_confidence
+        Probability below which depth becomes NaN, or None.
     on_fused, progress
         Told.
     """
@@ -64,17 +67,20 @@ class Worker:
         self,
         series: Series,
         decisions: Decisions,
-        fuse: Callable[[NDArray[Any]], Fused],
+        folds: Folds,
         budget: Budget,
         output: LiveOutput | None,
         reports: Mapping[StackKey, StackReport],
+        min_confidence: float | None,
         on_fused: OnFused | None,
         progress: Progress,
     ) -> None:
-        self._series, self._decisions, self._fuse_planes = series, decisions, fuse
+        self._series, self._decisions, self._folds = series, decisions, folds
         self._budget, self._output = budget, output
+        self._min_confidence = min_confidence
         self._on_fused, self._progress = on_fused, progress
         self._reports = dict(reports)
+        self._channels = 1 if series.rgb else len(series.channels)
         self._late: Counter[StackKey] = Counter()
         self._open: dict[StackKey, LiveStack] = {}
         self._frames: tuple[tuple[int, ...], np.dtype[Any]] | None = None
@@ -159,14 +165,8 @@ class Worker:
             known = [series.planes.get((key, c)) for c in channels]
             expected = None if None in known else max(n for n in known if n is not None)
             if expected != 0:
-                lanes.append(
-                    Lane(
-                        channels, expected,
-                        check=self._check, fuse=self._fuse_planes, budget=self._budget,
-                    )
-                )  # fmt: skip
-        channels = 3 if series.rgb else len(series.channels)
-        return LiveStack(key, lanes, channels, each=self._decisions.each)
+                lanes.append(Lane(channels, expected, self._folds, self._budget, check=self._check))
+        return LiveStack(key, lanes, self._channels, each=self._decisions.each)
 
     def _check(self, pixels: NDArray[Any]) -> None:
         """Refuse a frame that is not like the first one of the series."""
@@ -187,7 +187,7 @@ class Worker:
     def _fuse(self, stack: LiveStack, lanes: list[int]) -> None:
         """Fuse lanes, and write the stack if they were the last ones."""
         for index in lanes:
-            fused = stack.fuse(index)
+            fused = stack.fuse(index, self._min_confidence)
             if fused is not None:
                 self._tell(stack, stack.lanes[index].channels, fused)
         if not stack.finished:
@@ -214,7 +214,7 @@ class Worker:
             _log.error("%s failed", key, exc_info=error)
         stack = self._open.get(key)
         if stack is None:
-            stack = LiveStack(key, [], len(self._series.channels), each=False)
+            stack = LiveStack(key, [], self._channels, each=False)
         self._close(stack.report(FAILED, reason(error)))
 
     def _close(self, report: StackReport) -> None:
