@@ -16,7 +16,19 @@ _WORDS = {"depth": "depth", "confidence": "confidence", "fused": "image"}
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["alike", "depth_unit", "extent", "maps", "quantity", "stack_for", "stacks", "z_step"]
+__all__ = [
+    "alike",
+    "depth_unit",
+    "extent",
+    "maps",
+    "pixel_size",
+    "planes",
+    "quantity",
+    "stack_for",
+    "stacks",
+    "z_axis",
+    "z_step",
+]
 
 
 def quantity(layer: Any) -> str | None:
@@ -42,15 +54,14 @@ def _images(layers: Iterable[Any]) -> list[Any]:
 
 
 def stacks(layers: Iterable[Any]) -> list[Any]:
-    """Return the layers that are focal stacks: the axis before y and x is longer than one."""
+    """Return the layers that are focal stacks: z is longer than one."""
     return [one for one in _images(layers) if quantity(one) is None and planes(one) > 1]
 
 
 def planes(layer: Any) -> int:
-    """Return the length of the axis before y and x, 1 where there is none."""
+    """Return the length of the z axis, 1 where there is none."""
     data = layer.data[0] if layer.multiscale else layer.data
-    shape = data.shape[:-1] if layer.rgb else data.shape
-    return int(shape[-3]) if len(shape) > 2 else 1
+    return int(data.shape[z_axis(layer)]) if layer.ndim > 2 else 1
 
 
 def maps(layers: Iterable[Any], kind: str) -> list[Any]:
@@ -79,24 +90,31 @@ def _source(layer: Any) -> Any:
     return said.get("source") if isinstance(said, dict) else None
 
 
+def z_axis(stack: Any) -> int:
+    """Return which axis of a stack's data is z: the one that says so, or that before y and x."""
+    labels = [str(label).lower() for label in stack.axis_labels]
+    return labels.index("z") if labels.count("z") == 1 else int(stack.ndim) - 3
+
+
 def z_step(stack: Any | None) -> float | None:
-    """Return the distance of a stack layer's planes in µm, None where it has no unit."""
+    """Return the distance of a stack layer's planes in µm, None where it is unknown."""
     if stack is None or stack.ndim < 3:
         return None
-    return _micrometers(stack, -3)
+    return _micrometers(stack, z_axis(stack))
 
 
 def pixel_size(layer: Any) -> tuple[float, float] | None:
-    """Return the (y, x) size of a layer's pixels in µm, None where they have no unit."""
+    """Return the (y, x) size of a layer's pixels in µm, None where it is unknown."""
     y, x = _micrometers(layer, -2), _micrometers(layer, -1)
     return (y, x) if y and x else None
 
 
 def _micrometers(layer: Any, axis: int) -> float | None:
-    unit = layer.units[axis]
-    if not unit.is_compatible_with("um"):
-        return None
-    return float((layer.scale[axis] * unit).to("um").magnitude)
+    """Return a scale; without a unit it is taken for µm unless it is 1: few readers set units."""
+    unit, size = layer.units[axis], float(layer.scale[axis])
+    if unit.is_compatible_with("um"):
+        return abs(float((size * unit).to("um").magnitude))
+    return abs(size) if size != 1 else None
 
 
 def depth_unit(depth: Any, stack: Any | None) -> float | None:
@@ -105,12 +123,12 @@ def depth_unit(depth: Any, stack: Any | None) -> float | None:
     Parameters
     ----------
     depth
-        The layer. One that zfuse made says its unit; of others it is taken for planes.
+        The layer. What says nothing of µm is taken for planes.
     stack
         The layer it was made of, whose z step counts where depth is in planes.
     """
     said = depth.metadata.get("zfuse")
-    unit = str(said.get("unit")) if isinstance(said, dict) else ""
+    unit = str(said.get("unit", "")) if isinstance(said, dict) else ""
     if unit in ("micrometer", "µm", "um") or "µm" in depth.name:
         return 1.0
     return z_step(stack)
