@@ -213,41 +213,41 @@ class Latest:
         failed: Callable[[Exception], None],
     ) -> None:
         self._work, self._done, self._failed = work, done, failed
-        self._news = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: list[Any] = []
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def ask(self, request: Any) -> None:
         """Hand in a request; returns at once."""
-        with self._news:
+        with self._lock:
             if self._closed:
                 return
             self._waiting = [request]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="zfuse-picker", daemon=True)
                 self._thread.start()
-            self._news.notify()
 
-    def close(self, seconds: float = 5.0) -> None:
-        """Drop what waits, and end the thread when its work is done."""
-        with self._news:
+    def close(self) -> None:
+        """Drop what waits; nothing is done or told any more."""
+        with self._lock:
             self._closed = True
             self._waiting = []
-            self._news.notify()
-        if self._thread is not None:
-            self._thread.join(seconds)
 
     def _run(self) -> None:
+        """Work until nothing waits: a thread that sleeps would keep its widget alive."""
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
                     return
                 request = self._waiting.pop()
+            tell: Callable[[Any], None] = self._done
             try:
-                result = self._work(request)
+                said = self._work(request)
             except Exception as error:
-                self._failed(error)
-            else:
-                self._done(result)
+                tell, said = self._failed, error
+            with self._lock:
+                if self._closed:
+                    return
+            tell(said)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, FloatSlider, FloatSpinBox, PushButton
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_info
+from superqt.utils import create_worker  # napari 0.9.2's own fails where its work fails
 
 from zfuse.plugins._picker_layers import alike, depth_unit, extent, maps, pixel_size, stack_for
 from zfuse.plugins._relief import TEXTURE_EDGE, Mesh, make_mesh, picture, slice_at
@@ -134,8 +134,9 @@ class ReliefWidget(Container):
         self._on_height()
         self._viewer.dims.ndisplay = 3
         self._viewer.reset_view()
-        self._viewer.camera.set_view_direction(_VIEW, _UP)
-        self._viewer.camera.zoom *= _ROOM
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari 0.9, before
+        camera.set_view_direction(_VIEW, _UP)
+        camera.zoom *= _ROOM
 
     def _on_height(self, _: Any = None) -> None:
         """Scale the surface about its middle height."""

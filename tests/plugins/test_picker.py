@@ -148,8 +148,8 @@ def test_of_those_who_wait_only_the_latest_is_served() -> None:
     end = time.monotonic() + 5
     while len(done) < 2 and time.monotonic() < end:
         time.sleep(0.01)
-    latest.close()
     assert done == [0, 49]
+    time.sleep(0.1)
     assert not any(thread.name == "zfuse-picker" for thread in threading.enumerate())
 
 
@@ -161,6 +161,21 @@ def test_a_failure_is_told_and_the_next_one_served() -> None:
         end = time.monotonic() + 5
         while len(told) + len(done) < number + 1 and time.monotonic() < end:
             time.sleep(0.01)
-    latest.close()
     assert [type(error) for error in told] == [ZeroDivisionError]
     assert done == [1]
+
+
+def test_closed_it_tells_nothing_more() -> None:
+    busy, free = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        busy.set()
+        free.wait(5)
+
+    latest = Latest(work, pytest.fail, pytest.fail)
+    latest.ask(0)
+    busy.wait(5)
+    latest.close()
+    latest.ask(1)
+    free.set()
+    time.sleep(0.1)
