@@ -100,7 +100,7 @@ class LiveOutput:
             self._place.folder,
             self._place.aside,
             self.path,
-            collection=len(series.positions) > 1,
+            collection=len(series.positions) > 1 or series.more_positions,
             each=each,
         )
         reports = (StackReport.of(e) for e in self._manifest.entries if "status" in e)
@@ -231,7 +231,8 @@ class LiveOutput:
 def _identity(series: Series) -> dict[str, Any]:
     return {
         "source": series.source,
-        "positions": list(series.positions),
+        # A session that is gone on with may know more of them than the one that began.
+        "positions": [] if series.more_positions else list(series.positions),
         "channels": [channel.name for channel in series.channels],
         "rgb": series.rgb,
         "pixel_size": series.pixel_size and list(series.pixel_size),

@@ -61,6 +61,16 @@ class PlaneFile:
         self._reads: list[SteadyRead] = []
 
     @property
+    def name(self) -> str:
+        """Its path, for people."""
+        return str(self.path)
+
+    @property
+    def latest(self) -> int:
+        """Time of its last known state, in ns."""
+        return self.stamp.mtime if self.stamp else self.born
+
+    @property
     def stubborn(self) -> bool:
         """Whether it has stayed unreadable for long enough to tell."""
         return not self.whole and self.tries >= _STUBBORN

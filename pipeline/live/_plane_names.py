@@ -8,28 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.live._stacks import Spot
 from zfuse.pipeline.sources import natural, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["PlaneNames", "Spot", "summary"]
+__all__ = ["PlaneNames", "summary"]
 
 _FIELDS = {"t": r"\d+", "c": r"[^/]+?", "z": r"\d+", "p": r"[^/]+?"}
 NOTES = "metadata.txt"
-
-
-class Spot(NamedTuple):
-    """Labels of a plane's place; z is empty where the order of the names counts."""
-
-    p: str
-    t: str
-    c: str
-    z: str
 
 
 class PlaneNames:
@@ -58,7 +50,10 @@ class PlaneNames:
         self._fixed = True
 
     def spots(self, files: Iterable[str]) -> tuple[dict[str, Spot], list[str]]:
-        """Return the places of files, given relative to the folder with /, and the odd files."""
+        """Return the places of files, given relative to the folder with /, and the odd files.
+
+        A place has no z where the order of the names counts.
+        """
         said = {file: self._said(file) for file in sorted(files, key=natural)}
         if not self._fixed:
             # Half of them: a thumbnail or a snapshot that lies about does not change the count.

@@ -45,6 +45,8 @@ class Series:
         Distance between planes in µm, or None when unknown.
     time_step
         Seconds between time points, or None.
+    more_positions
+        Positions may come that nobody could name yet: the output is a collection from the start.
     """
 
     name: str
@@ -57,3 +59,4 @@ class Series:
     pixel_size: tuple[float, float] | None = None
     z_step: float | None = None
     time_step: float | None = None
+    more_positions: bool = False

@@ -1,0 +1,178 @@
+"""Follows an NDTiff data set, as Micro-Manager and pycro-manager write it.
+
+Duty: which image of the index is which plane of which stack. Must not know: how the index is
+spelt (`_ndtiff_index`), when a stack is over (`_stacks`), who fuses.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from zfuse.pipeline.live._follower import Ended, News, Remark, Steady, SteadyRead, sidecar
+from zfuse.pipeline.live._ndtiff_index import RGB, Entry, NDTiffIndex
+from zfuse.pipeline.live._stacks import Kind, Place, Spot, Stacks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Set as AbstractSet
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from zfuse.pipeline.live._frame import StackKey
+
+__all__ = ["INDEX", "NDTiffFollower"]
+
+INDEX = "NDTiff.index"
+_SUMMARY = 2355492  # marks the summary in the header of each TIFF
+_SLACK = 64  # bytes behind the last image of a file that is cut: its end mark, and even addresses
+
+
+class _Image:
+    """One entry of the index, whole or not."""
+
+    def __init__(self, folder: Path, entry: Entry, number: int) -> None:
+        self.folder, self.entry = folder, entry
+        self.born = self.latest = number
+        self.whole = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder}: image {self.entry.axes}"
+
+    def reader(self, sample: int | None) -> SteadyRead:
+        path = self.folder / self.entry.file
+
+        def pixels() -> NDArray[Any]:
+            return self.entry.read(self.folder)
+
+        # Files grow at their end: only another file in its place is a change.
+        return SteadyRead(lambda: path.stat().st_ino or 1, pixels, self.name)
+
+
+class NDTiffFollower:
+    """Follows an NDTiff data set; its index may have room for more, or end inside an entry.
+
+    Parameters
+    ----------
+    place
+        Its folder; it need not exist yet.
+    expect_planes
+        Planes of each channel of a stack; None: what Micro-Manager notes, else a stack is over when
+        the next one has as many.
+    """
+
+    def __init__(self, place: Path, *, expect_planes: int | None = None) -> None:
+        self._place = place
+        self._index = NDTiffIndex(place / INDEX)
+        self._steady = Steady()
+        self._stacks = Stacks(place.name, str(place), expect_planes)
+        self._stacks.axes = ""
+        self._images: dict[Spot, _Image] = {}
+        self._count = 0
+
+    @property
+    def activity(self) -> int:
+        """Number of changes seen."""
+        return self._steady.changes
+
+    @property
+    def done(self) -> AbstractSet[StackKey]:
+        """Stacks that were fused before."""
+        return self._stacks.done
+
+    @done.setter
+    def done(self, keys: AbstractSet[StackKey]) -> None:
+        self._stacks.done = keys
+
+    def poll(self) -> Iterator[News]:
+        """Look once; see `Follower`."""
+        why = sidecar(self._place)
+        yield from self._look(last=False)
+        if why := why or self._closed():
+            yield Ended(why)
+
+    def finish(self) -> Iterator[News]:
+        """Look a last time; see `Follower`."""
+        self._take()  # what is looked at twice must have been seen once
+        yield from self._look(last=True)
+
+    def _look(self, *, last: bool) -> Iterator[News]:
+        yield from self._take()
+        groups = self._grouped()
+        for place, group in groups.items():
+            if not self._stacks.is_done(place):
+                for image in (image for images in group.values() for image in images.values()):
+                    image.whole = image.whole or image.entry.is_written(self._place)
+                    if last and not image.whole:
+                        yield Remark(f"{image.name} was never written: it is left out")
+        over = list(groups) if last else self._stacks.over(groups)
+        if not self._stacks.begun:
+            first = next((i for i in self._images.values() if i.whole), None)
+            self._stacks.notes = self._stacks.notes or self._summary()
+            if first is None or not (over or "ChNames" in self._stacks.notes):
+                return
+            rgb = first.entry.kind == RGB
+            yield self._stacks.begin(groups, over, Kind(3 if rgb else 1, rgb))
+        for place, group in groups.items():
+            if place not in self._stacks.ended:
+                yield from self._stacks.tell(place, group, ends=place in over)
+
+    def _take(self) -> list[Remark]:
+        """Take in what is new in the index."""
+        remarks = []
+        for entry in self._index.more():
+            axes = dict(entry.axes)
+            z, t, c = axes.pop("z", 0), axes.pop("time", 0), axes.pop("channel", "")
+            if not isinstance(z, int):
+                remarks.append(Remark(f"{self._place}: z is {z!r}, no number: it is left out"))
+                continue
+            p = axes.pop("position", "")
+            others = [f"{name} {value}" for name, value in sorted(axes.items())]
+            self._stacks.axes += "".join(
+                letter
+                for letter, word in zip("tcp", ("time", "channel", "position"), strict=True)
+                if word in entry.axes and letter not in self._stacks.axes
+            )
+            spot = Spot(" ".join(filter(None, [str(p), *others])), str(t), str(c), str(z))
+            self._count += 1
+            if (old := self._images.get(spot)) is None or not old.whole:
+                self._images[spot] = _Image(self._place, entry, self._count)
+        self._steady.look("index", (self._index.size, self._count))
+        return remarks
+
+    def _grouped(self) -> dict[Place, dict[str, dict[str, _Image]]]:
+        groups: dict[Place, dict[str, dict[str, _Image]]] = defaultdict(lambda: defaultdict(dict))
+        for spot, image in self._images.items():
+            groups[spot.p, spot.t][spot.c][spot.z] = image
+        return groups
+
+    def _closed(self) -> str:
+        """Say that the writer has cut its files to what they hold, which it does at its end."""
+        if not (self._index.cut and self._images):
+            return ""
+        ends: dict[str, int] = {}
+        for image in self._images.values():
+            ends[image.entry.file] = max(ends.get(image.entry.file, 0), image.entry.end)
+        try:
+            sizes = {name: (self._place / name).stat().st_size for name in ends}
+        except OSError:
+            return ""
+        cut = all(0 <= sizes[name] - end <= _SLACK for name, end in ends.items())
+        same = self._steady.look("closed", (self._index.size, tuple(sizes.items())))
+        return "the writer has closed its files" if cut and same else ""
+
+    def _summary(self) -> dict[str, Any]:
+        """Read the summary in the header of the first TIFF."""
+        for image in self._images.values():
+            try:
+                with open(self._place / image.entry.file, "rb") as file:
+                    mark, length = struct.unpack("<II", file.read(28)[20:28])
+                    found = json.loads(file.read(length)) if mark == _SUMMARY else None
+            except (OSError, ValueError, struct.error):
+                continue
+            if isinstance(found, dict):
+                return found
+        return {}

@@ -1,0 +1,167 @@
+"""The index of an NDTiff data set that is being written.
+
+Duty: entries that are whole, from where the last look ended. Must not know: stacks, pixels.
+
+An entry is: length and JSON of the axes, length and name of the file, then eight 32-bit numbers
+(offset, width, height and kind of the pixels, compression, offset and length of the metadata and
+their compression). The Java writer allocates 25 MB of zeros and cuts the file at its end; the
+Python writer flushes at any byte. Format: github.com/micro-manager/NDTiffStorage.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["Entry", "NDTiffIndex"]
+
+_BLOCK = 2**22
+_MOST_AXES = 2**16  # bytes of one entry's axes: more means that these bytes are no entry
+RGB = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image.
+
+    Attributes
+    ----------
+    axes
+        Such as ``{"channel": "DAPI", "z": 3, "time": 0}``.
+    file
+        Name of the TIFF that holds it.
+    offset, width, height, kind
+        Of the pixels.
+    meta_offset, meta_length
+        Of its metadata, which are written behind the pixels.
+    """
+
+    axes: dict[str, int | str]
+    file: str
+    offset: int
+    width: int
+    height: int
+    kind: int
+    meta_offset: int
+    meta_length: int
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
+        """Dtype of the pixels; all kinds but 8 bits are stored in 16."""
+        return np.dtype(np.uint8) if self.kind in (0, RGB) else np.dtype("<u2")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Y, X, and 3 of colours."""
+        return (self.height, self.width, 3) if self.kind == RGB else (self.height, self.width)
+
+    @property
+    def end(self) -> int:
+        """First byte behind the pixels and their metadata."""
+        size = int(np.prod(self.shape)) * self.dtype.itemsize
+        return max(self.offset + size, self.meta_offset + self.meta_length)
+
+    def is_written(self, folder: Path) -> bool:
+        """Whether the bytes are there. Files are allocated ahead: the last ones are looked at."""
+        try:
+            with open(folder / self.file, "rb") as file:
+                if file.seek(0, 2) < self.end:
+                    return False
+                file.seek(self.meta_offset)
+                text = file.read(self.meta_length)
+        except OSError:
+            return False
+        return text[:1] == b"{" and text[-1:] == b"}"
+
+    def read(self, folder: Path) -> NDArray[np.unsignedinteger]:
+        """Read the pixels, (Y, X) or (3, Y, X)."""
+        count = int(np.prod(self.shape))
+        with open(folder / self.file, "rb") as file:
+            order = ">" if file.read(2) == b"MM" else "<"
+            file.seek(self.offset)
+            data = file.read(count * self.dtype.itemsize)
+        if len(data) < count * self.dtype.itemsize:
+            raise OSError(f"{self.file} ends at byte {self.offset + len(data)}")
+        dtype = self.dtype.newbyteorder(order)
+        pixels = np.frombuffer(data, dtype).reshape(self.shape).astype(dtype.newbyteorder("="))
+        return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if self.kind == RGB else pixels
+
+
+class NDTiffIndex:
+    """Reads ``NDTiff.index`` as it grows.
+
+    Parameters
+    ----------
+    path
+        The file; it need not exist yet.
+
+    Attributes
+    ----------
+    cut
+        The file ends with a whole entry: nothing is allocated behind it.
+    size
+        Of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+        self._before: bytes = b""
+        self.cut = False
+        self.size = -1
+
+    def more(self) -> list[Entry]:
+        """Return the entries that are new and looked the same at the last call."""
+        found = []
+        try:
+            with open(self._path, "rb") as file:
+                self.size = file.seek(0, 2)
+                file.seek(self._position)
+                data = file.read(_BLOCK)
+        except OSError:
+            return []
+        at = 0
+        while (parsed := _entry(data, at)) is not None:
+            entry, end = parsed
+            if data[at:end] != self._before[at:end]:
+                break
+            found.append(entry)
+            at = end
+        self._position += at
+        self._before = data[at:]
+        self.cut = self._position == self.size and self.size > 0
+        return found
+
+
+def _entry(data: bytes, at: int) -> tuple[Entry, int] | None:
+    """Parse one entry, None when it is not whole."""
+    texts = []
+    for _ in range(2):
+        if at + 4 > len(data):
+            return None
+        (length,) = struct.unpack_from("<I", data, at)
+        if not 0 < length <= _MOST_AXES or at + 4 + length > len(data):
+            return None
+        texts.append(data[at + 4 : at + 4 + length])
+        at += 4 + length
+    if at + 32 > len(data):
+        return None
+    offset, width, height, kind, _, meta_offset, meta_length, _ = struct.unpack_from(
+        "<8I", data, at
+    )
+    try:
+        axes, file = json.loads(texts[0]), texts[1].decode()
+    except ValueError:
+        return None
+    if not isinstance(axes, dict) or "\0" in file or 0 in (offset, width, height, meta_length):
+        return None
+    return Entry(axes, file, offset, width, height, kind, meta_offset, meta_length), at + 32
