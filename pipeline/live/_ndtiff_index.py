@@ -86,12 +86,12 @@ class Entry:
         """Read the pixels, (Y, X) or (3, Y, X)."""
         count = int(np.prod(self.shape))
         with open(folder / self.file, "rb") as file:
-            order = ">" if file.read(2) == b"MM" else "<"
+            big = file.read(2) == b"MM"
             file.seek(self.offset)
             data = file.read(count * self.dtype.itemsize)
         if len(data) < count * self.dtype.itemsize:
             raise OSError(f"{self.file} ends at byte {self.offset + len(data)}")
-        dtype = self.dtype.newbyteorder(order)
+        dtype = self.dtype.newbyteorder(">" if big else "<")
         pixels = np.frombuffer(data, dtype).reshape(self.shape).astype(dtype.newbyteorder("="))
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if self.kind == RGB else pixels
 
