@@ -69,6 +69,8 @@ class Session:
     on_fused
         Called from the session's thread with each result as soon as it is there: the stack, the
         index of the channel (None where it is of several), and the result, depth in planes.
+    on_begin
+        Called with the session when it has begun, for those who did not make it themselves.
     progress
         Told about voxels and warnings, from the session's thread.
 
@@ -104,6 +106,7 @@ class Session:
         min_confidence: float | None = None,
         overwrite: bool = False,
         on_fused: Callable[[StackKey, int | None, Fused], None] | None = None,
+        on_begin: Callable[[Session], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
         if min_confidence is not None and not 0 <= min_confidence <= 1:
@@ -115,7 +118,7 @@ class Session:
         self._channel = channel
         self._workers = workers
         self._min_confidence = min_confidence
-        self._on_fused = on_fused
+        self._on_fused, self._on_begin = on_fused, on_begin
         self._progress = progress or Progress()
         self._output = None if output is None else LiveOutput(output, overwrite=overwrite)
         self._budget = Budget(_MEMORY if memory is None else memory)
@@ -183,6 +186,21 @@ class Session:
             self._min_confidence, self._on_fused, self._progress,
         )  # fmt: skip
         self._thread.start()
+        if self._on_begin is not None:
+            try:
+                self._on_begin(self)
+            except Exception:
+                _log.exception("on_begin failed")
+
+    @property
+    def series(self) -> Series | None:
+        """What was announced; None before it begins."""
+        return None if self._worker is None else self._worker.series
+
+    @property
+    def frames(self) -> tuple[int, int]:
+        """How many frames were taken up so far, and how many wait."""
+        return 0 if self._worker is None else self._worker.frames, len(self._queue)
 
     @property
     def done(self) -> frozenset[StackKey]:

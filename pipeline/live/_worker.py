@@ -61,6 +61,13 @@ class Worker:
         Probability below which depth becomes NaN, or None.
     on_fused, progress
         Told.
+
+    Attributes
+    ----------
+    series
+        As given.
+    frames
+        How many were taken up.
     """
 
     def __init__(
@@ -75,7 +82,8 @@ class Worker:
         on_fused: OnFused | None,
         progress: Progress,
     ) -> None:
-        self._series, self._decisions, self._folds = series, decisions, folds
+        self.series, self._decisions, self._folds = series, decisions, folds
+        self.frames = 0
         self._budget, self._output = budget, output
         self._min_confidence = min_confidence
         self._on_fused, self._progress = on_fused, progress
@@ -121,7 +129,7 @@ class Worker:
             except Exception as error:
                 self._fail(key, error)
         if not cancelled:
-            announced = {key for (key, _), planes in self._series.planes.items() if planes}
+            announced = {key for (key, _), planes in self.series.planes.items() if planes}
             for key in sorted(announced - self._reports.keys()):
                 self._fail(key, ZfuseError("it never came"))
         report = Report(None, self.reports, cancelled=cancelled)
@@ -139,6 +147,7 @@ class Worker:
         if isinstance(item, Lost):
             raise ZfuseError(item.why)
         if isinstance(item, Frame):
+            self.frames += 1
             complete = stack.add(item, self._budget)
             self._fuse(stack, [] if complete is None else [complete])
         else:
@@ -154,7 +163,7 @@ class Worker:
             self._late[report.key] += 1
 
     def _stack(self, key: StackKey) -> LiveStack:
-        series = self._series
+        series = self.series
         if key.p < 0 or (self._output is not None and key.p >= len(series.positions) == 1):
             raise ZfuseError(f"position {key.p} was not announced, and the output holds one image")
         if key.t < 0 or (self._output is not None and key.t >= 1 == series.times):
@@ -172,8 +181,8 @@ class Worker:
         """Refuse a frame that is not like the first one of the series."""
         shape, dtype = pixels.shape, pixels.dtype.newbyteorder("=")
         if self._frames is None:
-            if len(shape) != (3 if self._series.rgb else 2) or dtype.kind not in "iuf":
-                wanted = "three colours (3, Y, X)" if self._series.rgb else "one channel (Y, X)"
+            if len(shape) != (3 if self.series.rgb else 2) or dtype.kind not in "iuf":
+                wanted = "three colours (3, Y, X)" if self.series.rgb else "one channel (Y, X)"
                 raise ZfuseError(f"a frame is {dtype} {shape}; it must be numbers of {wanted}")
             if self._output is not None:
                 self._output.settle(shape, dtype)
@@ -200,7 +209,7 @@ class Worker:
     def _tell(self, stack: LiveStack, channels: tuple[int, ...], fused: Fused) -> None:
         if self._on_fused is None:
             return
-        alone = len(channels) == 1 and not self._series.rgb
+        alone = len(channels) == 1 and not self.series.rgb
         try:
             self._on_fused(stack.key, channels[0] if alone else None, fused)
         except Exception as error:

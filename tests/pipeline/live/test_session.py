@@ -318,6 +318,23 @@ class HeldUp:
         return self.session.end()
 
 
+def test_whoever_did_not_make_it_is_given_the_session_to_watch() -> None:
+    begun: list[Session] = []
+    acquisition = Acquisition(times=2)
+    run(acquisition, acquisition.frames(), on_begin=begun.append)
+    (session,) = begun
+    assert session.series == acquisition.series()
+    assert session.frames == (8, 0)
+    assert Session(None).series is None
+    assert Session(None).frames == (0, 0)
+
+    def fails(_: Session) -> None:
+        raise RuntimeError("the display is gone")
+
+    report, _ = run(acquisition, acquisition.frames(), on_begin=fails)
+    assert {stack.status for stack in report.stacks} == {"complete"}
+
+
 def test_put_never_waits() -> None:
     acquisition = Acquisition(times=300, size=(512, 512))
     held = HeldUp(acquisition, memory=40_000_000)
