@@ -30,15 +30,24 @@ def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Folder for the three outputs.")
     ] = Path("zfuse-demo"),
-    method: Annotated[str, typer.Option(help="Fusion method.")] = "adaptive",
+    method: Annotated[
+        str | None, typer.Option(help="Fusion method; default: adaptive, with --live select.")
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Fuse while a simulated microscope acquires (zfuse[rig])."),
+    ] = False,
 ) -> None:
     """Render a focal stack with known truth, fuse it, draw it, and compare with the truth."""
+    from zfuse.pipeline.cli._live_demo import run_live_demo
     from zfuse.pipeline.cli._progress import compiling_notice
     from zfuse.pipeline.methods import make_method
 
+    method = method or ("select" if live else "adaptive")
     make_method(method)  # an unknown name is refused before anything is rendered
     with compiling_notice():
-        say(run_demo(directory, method=method))
+        result = run_live_demo if live else run_demo
+        say(result(directory, method=method))
 
 
 @dataclass(frozen=True)

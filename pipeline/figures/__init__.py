@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.figures._reliability import draw_reliability as draw_reliability
     from zfuse.pipeline.figures._relief import render_relief as render_relief
     from zfuse.pipeline.figures._sheet import Sheet as Sheet
+    from zfuse.pipeline.figures._stacks_sheet import stacks_sheet as stacks_sheet
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -25,5 +26,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_reliability": ["draw_reliability"],
         "_relief": ["render_relief"],
         "_sheet": ["Sheet"],
+        "_stacks_sheet": ["stacks_sheet"],
     },
 )

@@ -5,17 +5,23 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from zfuse.pipeline.live._attach import Attachment as Attachment, attach as attach
     from zfuse.pipeline.live._frame import Frame as Frame, StackKey as StackKey
+    from zfuse.pipeline.live._microscope import SimulatedMicroscope as SimulatedMicroscope
     from zfuse.pipeline.live._report import Report as Report, StackReport as StackReport
     from zfuse.pipeline.live._series import Series as Series
     from zfuse.pipeline.live._session import Session as Session
+    from zfuse.pipeline.live._useq import Plan as Plan
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "_attach": ["Attachment", "attach"],
         "_frame": ["Frame", "StackKey"],
+        "_microscope": ["SimulatedMicroscope"],
         "_report": ["Report", "StackReport"],
         "_series": ["Series"],
         "_session": ["Session"],
+        "_useq": ["Plan"],
     },
 )

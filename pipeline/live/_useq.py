@@ -8,7 +8,7 @@ pixels, who fuses.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from math import lcm
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,6 +63,13 @@ class Plan:
     rgb, pixel_size
         For the series.
 
+    Attributes
+    ----------
+    series
+        What is known of the acquisition.
+    one_by_one
+        No stack begins before the one before it is done.
+
     Raises
     ------
     ValueError, ZeroDivisionError
@@ -95,6 +102,7 @@ class Plan:
             by_channel = stacks[p, image.repeat, image.indices[2]]
             by_channel.setdefault(channels.index(image.channel), []).append(image)
         at = _time_points(stacks)
+        self.one_by_one = _one_by_one(images)
         times = max([times, *(t + 1 for t in at.values())])
 
         self._places: dict[_Index, list[Place]] = {}
@@ -213,6 +221,12 @@ def _time_points(stacks: Iterable[tuple[int, int, int]]) -> dict[tuple[int, int,
         for rank, stack in enumerate(sorted(each)):
             at[stack] = rank if repeated else stack[2]
     return at
+
+
+def _one_by_one(images: list[_Image]) -> bool:
+    stacks = [(image.indices[:3], image.repeat) for image in images]
+    runs = 1 + sum(a != b for a, b in pairwise(stacks))
+    return runs == len(set(stacks))
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from zfuse.pipeline.simulation._camera import Camera as Camera
     from zfuse.pipeline.simulation._layers import (
         PER_PLANE as PER_PLANE,
         layer_count as layer_count,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "_camera": ["Camera"],
         "_layers": ["PER_PLANE", "layer_count", "render_surface", "render_surface_fast"],
         "_phantom": ["Phantom", "render_phantom"],
         "_relief": ["ReliefKind", "TextureKind", "make_relief", "make_texture"],
