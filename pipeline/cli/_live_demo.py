@@ -123,7 +123,7 @@ def run_live_demo(
     microscope = SimulatedMicroscope(
         positions=positions, times=times, planes=planes, size=size, seed=seed
     )
-    outputs = [directory / name for name in (_PLANES, _FUSED, _PICTURE)]
+    outputs = directory / _PLANES, directory / _FUSED, directory / _PICTURE
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with alone(directory / ".zfuse-demo"):

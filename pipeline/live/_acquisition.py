@@ -77,7 +77,7 @@ class Acquisition:
         self._view = view
         self._number = 0 if whole else None
         self._last: StackKey | None = None
-        camera = next(iter(about.get("image_infos", ())), {})
+        camera: Mapping[str, Any] = next(iter(about.get("image_infos", ())), {})
         size = camera.get("pixel_size_um") or None
         try:
             self._plan = Plan(

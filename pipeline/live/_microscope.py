@@ -97,7 +97,7 @@ class SimulatedMicroscope:
         self._time = 0
         self.core = UniMMCore()
         self._z, self._xy, self._wheel = FocusDrive(), XYStage(), FilterWheel(_CHANNELS)
-        devices = {
+        devices: dict[str, Any] = {
             "Focus": self._z,
             "Stage": self._xy,
             "Filter wheel": self._wheel,
