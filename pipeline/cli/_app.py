@@ -26,6 +26,7 @@ from zfuse.pipeline.cli._methods import methods
 from zfuse.pipeline.cli._render import render
 from zfuse.pipeline.cli._simulate import simulate
 from zfuse.pipeline.cli._train import train
+from zfuse.pipeline.cli._watch import watch
 
 __all__ = ["app", "main"]
 
@@ -58,7 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (fuse, info, methods, demo, simulate, render, evaluate, bench, train):
+for _command in (fuse, watch, info, methods, demo, simulate, render, evaluate, bench, train):
     app.command()(_command)
 app.add_typer(engines, name="engines")
 

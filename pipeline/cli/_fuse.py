@@ -13,7 +13,7 @@ import typer
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.cli._console import say
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "method_values"]
 
 
 def fuse(
@@ -114,7 +114,7 @@ def fuse(
     }
     values |= {key: value for key, value in given.items() if value is not None}
     if method is not None or setting:
-        values["method"] = _method_values(
+        values["method"] = method_values(
             values.get("method", DEFAULT_METHOD), method, setting or []
         )
     if quantitative:
@@ -142,7 +142,7 @@ def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _method_values(
+def method_values(
     configured: str | dict[str, Any], method: str | None, setting: list[str]
 ) -> dict[str, Any]:
     """Join a method from a config file with --method and --set."""

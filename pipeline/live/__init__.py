@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.live._series import Series as Series
     from zfuse.pipeline.live._session import Session as Session
     from zfuse.pipeline.live._useq import Plan as Plan
+    from zfuse.pipeline.live._watch import watch as watch
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -23,5 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_series": ["Series"],
         "_session": ["Session"],
         "_useq": ["Plan"],
+        "_watch": ["watch"],
     },
 )
