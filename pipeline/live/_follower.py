@@ -62,12 +62,14 @@ class Follower(Protocol):
     ----------
     done
         Stacks that were fused before: they need not be looked at any more.
-    activity
-        A number that grows whenever something on disk has changed, whole or not.
     """
 
     done: AbstractSet[StackKey]
-    activity: int
+
+    @property
+    def activity(self) -> int:
+        """A number that grows whenever something on disk has changed, whole or not."""
+        ...
 
     def poll(self) -> Iterator[News]:
         """Look once. The series comes before its frames, once; a frame when its plane is whole.

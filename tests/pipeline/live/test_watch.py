@@ -194,7 +194,7 @@ def test_wrong_settings_are_refused(tmp_path: Path, settings: dict[str, Any], sa
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", planes(4))
+    tifffile.imwrite(tmp_path / "a.tif", planes(), photometric="minisblack")
     with pytest.raises(ZfuseError, match="is a file"):
         watch(tmp_path / "a.tif", tmp_path / "out.ome.zarr")
     with pytest.raises(ZfuseError, match="OME-Zarr"):
