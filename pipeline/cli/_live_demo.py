@@ -6,9 +6,11 @@ and acquisition work.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from zfuse.files import replacing
 from zfuse.pipeline.cli._console import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from zfuse.pipeline.core import Fused
@@ -113,13 +116,6 @@ def run_live_demo(
     from zfuse.pipeline.core import alone
     from zfuse.pipeline.live import SimulatedMicroscope
 
-    try:
-        from pymmcore_plus import configure_logging
-    except ImportError as error:
-        raise ZfuseError(
-            'the live demo needs pymmcore-plus; install it with: pip install "zfuse[rig]"'
-        ) from error
-    configure_logging(file=None, stderr_level="WARNING")  # else it tells of every frame
     microscope = SimulatedMicroscope(
         positions=positions, times=times, planes=planes, size=size, seed=seed
     )
@@ -177,6 +173,7 @@ class _Demo:
 
         core.mda.events.frameReady.connect(came)
         with (
+            _quiet(),
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
             attach(core, method, self.fused, overwrite=True, on_fused=self._take) as attachment,
         ):
@@ -255,6 +252,18 @@ class _Demo:
             self.microscope.z_step,
             seconds,
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pymmcore-plus from telling of every frame."""
+    logger = logging.getLogger("pymmcore-plus")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _problem(reports: tuple[Report, ...]) -> str:
