@@ -63,7 +63,9 @@ def check_space(path: Path, needed: int) -> None:
 
 
 @contextmanager
-def disk_errors(path: Path, needed: int | None = None) -> Iterator[None]:
+def disk_errors(
+    path: Path, needed: int | None = None, *, kept: str = "nothing was kept"
+) -> Iterator[None]:
     """Turn an `OSError` inside the block into a `ZfuseError` about `path`.
 
     Parameters
@@ -72,14 +74,16 @@ def disk_errors(path: Path, needed: int | None = None) -> Iterator[None]:
         The output, as the user knows it.
     needed
         Bytes that were about to be written, when known.
+    kept
+        What is left of the output.
     """
     try:
         yield
     except OSError as error:
-        raise ZfuseError(_line(error, path, needed)) from error
+        raise ZfuseError(_line(error, path, needed, kept)) from error
 
 
-def _line(error: OSError, path: Path, needed: int | None) -> str:
+def _line(error: OSError, path: Path, needed: int | None, kept: str) -> str:
     if error.errno in _FULL or getattr(error, "winerror", None) in _WINDOWS_FULL:
         try:
             free = f"{readable_size(shutil.disk_usage(existing_parent(path)).free)} free"
@@ -87,7 +91,7 @@ def _line(error: OSError, path: Path, needed: int | None) -> str:
             free = "free space unknown"
         wanted = f"the next {readable_size(needed)} did not fit, " if needed else ""
         return (
-            f"disk full, or quota used up, while writing {path}: {wanted}{free}; nothing was kept; "
+            f"disk full, or quota used up, while writing {path}: {wanted}{free}; {kept}; "
             "free some space or choose another disk"
         )
     if error.errno in _DENIED:
@@ -95,4 +99,4 @@ def _line(error: OSError, path: Path, needed: int | None) -> str:
             f"no permission to write {path} ({error.strerror}); choose another folder, or close "
             "the program that holds it open"
         )
-    return f"could not write {path}: {error.strerror or error}; nothing was kept"
+    return f"could not write {path}: {error.strerror or error}; {kept}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import zfuse
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import (
@@ -20,12 +22,10 @@ from zfuse.pipeline.core import (
     output_kind,
 )
 from zfuse.pipeline.live._report import COMPLETE, FAILED, StackReport
-from zfuse.pipeline.sinks import GrowingImages, check_output
+from zfuse.pipeline.sinks import KEPT, GrowingImages, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import numpy as np
 
     from zfuse.pipeline.core import Fused
     from zfuse.pipeline.live._frame import StackKey
@@ -87,10 +87,10 @@ class LiveOutput:
         """
         check_output(self.path, [series.source], self._overwrite)
         identity = {"version": zfuse.__version__, **settings, **_identity(series)}
-        with disk_errors(self.path):
+        with disk_errors(self.path, kept=KEPT):
             self._place.claim()
         try:
-            with disk_errors(self.path):
+            with disk_errors(self.path, kept=KEPT):
                 self._manifest = self._continued(identity)
         except BaseException:
             self._place.release()
@@ -100,16 +100,16 @@ class LiveOutput:
             self._place.folder,
             self._place.aside,
             self.path,
-            collection=len(series.positions) > 1 or series.more_positions,
+            collection=series.collection,
             each=each,
         )
         reports = (StackReport.of(e) for e in self._manifest.entries if "status" in e)
         self._done = {report.key: report for report in reports}
         return dict(self._done)
 
-    def _continued(self, identity: Mapping[str, Any]) -> Manifest:
+    def _continued(self, identity: dict[str, Any]) -> Manifest:
         manifest = Manifest(self._place.manifest, identity)
-        differs = manifest.differences(identity)
+        differs = manifest.differences(_known_again(identity, manifest.identity))
         if manifest.entries and differs and not self._overwrite:
             manifest.close()
             raise ZfuseError(
@@ -131,7 +131,7 @@ class LiveOutput:
 
     def settle(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Record shape and dtype of the frames: all that come must be like this."""
-        with disk_errors(self.path):
+        with disk_errors(self.path, kept=KEPT):
             self._manifest.add({"shape": list(shape), "dtype": dtype.name})
 
     def write(self, report: StackReport, fused: Fused) -> None:
@@ -143,7 +143,7 @@ class LiveOutput:
             The disk refuses, or the folder was removed.
         """
         p, t = report.key
-        with disk_errors(self.path):
+        with disk_errors(self.path, kept=KEPT):
             if not self._place.held():
                 raise ZfuseError(f"{self._place.folder} was removed while it grew")
             self._images.write(p, t, self._stack(p, t + 1), self._provenance([report]), fused)
@@ -168,9 +168,9 @@ class LiveOutput:
         if not any(report.status != FAILED for report in self._done.values()):
             raise ZfuseError(f"no stack was fused: {self.path} was not written")
         by_image: dict[int, list[StackReport]] = {}
-        for report in reports:
+        for report in filter(self._has_place, reports):
             by_image.setdefault(report.key.p, []).append(report)
-        with disk_errors(self.path):
+        with disk_errors(self.path, kept=KEPT):
             if not self._place.held():
                 raise ZfuseError(f"{self._place.folder} was removed while it grew")
             for p, stacks in sorted(by_image.items()):
@@ -184,6 +184,12 @@ class LiveOutput:
                 self._images.complete(p, stack, self._provenance(stacks), written)
             self._place.publish()
         self._manifest.close()
+
+    def _has_place(self, report: StackReport) -> bool:
+        (p, t), series = report.key, self._series
+        return (p == 0 or (p > 0 and series.collection)) and (
+            t == 0 or (t > 0 and series.times != 1)
+        )
 
     def leave(self) -> None:
         """Let others go on with what is there; nothing is removed. May be called twice."""
@@ -199,13 +205,14 @@ class LiveOutput:
         channels = 3 if series.rgb else len(series.channels)
         expected = [n for (key, _), n in series.planes.items() if key.p == p]
         planes = max([1, *expected, *(n for r in reports for n in r.planes)])
-        named = p < len(series.positions) and len(series.positions) > 1
-        import numpy as np
-
+        name = series.name
+        if series.collection:
+            named = p < len(series.positions)
+            name = series.positions[p] if named else f"{series.name} {p}".strip()
         return Stack(
             NoPixels((times, channels, planes, shape[-2], shape[-1]), np.dtype(dtype)),
             axes=("" if series.times == 1 else "t") + ("c" if channels > 1 else "") + "zyx",
-            name=series.positions[p] if named else series.name,
+            name=name,
             source=series.source,
             channels=() if series.rgb else tuple(series.channels),
             rgb=series.rgb,
@@ -228,11 +235,19 @@ class LiveOutput:
         }
 
 
+def _known_again(now: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity with the positions of an earlier one, if it knew only the first ones."""
+    then, names = before.get("positions", []), now["positions"]
+    shared = min(len(then), len(names))
+    return now | {"positions": then} if then[:shared] == names[:shared] else now
+
+
 def _identity(series: Series) -> dict[str, Any]:
     return {
         "source": series.source,
-        # A session that is gone on with may know more of them than the one that began.
-        "positions": [] if series.more_positions else list(series.positions),
+        "collection": series.collection,
+        "time_axis": series.times != 1,
+        "positions": list(series.positions),
         "channels": [channel.name for channel in series.channels],
         "rgb": series.rgb,
         "pixel_size": series.pixel_size and list(series.pixel_size),

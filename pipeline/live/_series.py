@@ -29,11 +29,12 @@ class Series:
     name, source
         Name for people; path, or name of the program that acquires, for the provenance.
     positions
-        Name of each position; a position that nobody named may still come.
+        Name of each position. With several the output is a collection of images, and positions that
+        nobody named may still come; with one it is an image, unless `more_positions`.
     channels
-        One entry a channel; one that nobody named may still come.
+        One entry a channel; frames of one that nobody named are left out.
     times
-        Number of time points; None: as many as come.
+        Number of time points; None: as many as come. With 1 the output has no time axis.
     planes
         Number of planes that each channel of a stack will get, where it is known: a stack is
         complete when all its channels have theirs. A channel with 0 is left out of that stack.
@@ -60,3 +61,8 @@ class Series:
     z_step: float | None = None
     time_step: float | None = None
     more_positions: bool = False
+
+    @property
+    def collection(self) -> bool:
+        """Whether the output is a collection of one image a position."""
+        return len(self.positions) > 1 or self.more_positions

@@ -164,7 +164,7 @@ class Worker:
 
     def _stack(self, key: StackKey) -> LiveStack:
         series = self.series
-        if key.p < 0 or (self._output is not None and key.p >= len(series.positions) == 1):
+        if key.p < 0 or (self._output is not None and key.p and not series.collection):
             raise ZfuseError(f"position {key.p} was not announced, and the output holds one image")
         if key.t < 0 or (self._output is not None and key.t >= 1 == series.times):
             raise ZfuseError(f"time {key.t} was not announced, and the output holds one time point")

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sinks._shards import ShardGrid
 
-__all__ = ["GrowingImages"]
+__all__ = ["KEPT", "GrowingImages"]
+
+KEPT = "what was finished stays"  # for messages
 
 
 class GrowingImages:
@@ -94,7 +96,7 @@ class GrowingImages:
         ValueError
             The frame is not what the image holds.
         """
-        with disk_errors(self._output, fused.image.nbytes + 2 * fused.depth.nbytes):
+        with disk_errors(self._output, fused.image.nbytes + 2 * fused.depth.nbytes, kept=KEPT):
             image = self._image(p, stack, provenance, fused.image)
             image.resize(max(stack.shape[0], t + 1, image.stack.shape[0]))
             image.put(t, fused)
@@ -120,7 +122,7 @@ class GrowingImages:
         ZfuseError
             As for `write`.
         """
-        with disk_errors(self._output):
+        with disk_errors(self._output, kept=KEPT):
             image = self._image(p, stack, provenance, None)
             image.resize(stack.shape[0])
             for t in sorted(set(range(stack.shape[0])) - set(written)):

@@ -11,7 +11,7 @@ from zfuse.pipeline.core import Channel
 from zfuse.pipeline.live import Frame, Series, StackKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,9 +54,11 @@ class Acquisition:
         }
         return Series(**(given | changes))
 
-    def frames(self, *keys: StackKey, stored: bool = False) -> Iterator[Frame]:
-        """Yield all frames, plane by plane; `stored`: they can be read again."""
-        for key in keys or self.keys():
+    def frames(
+        self, keys: Sequence[StackKey] | None = None, *, stored: bool = False
+    ) -> Iterator[Frame]:
+        """Yield all frames, or those of some stacks; `stored`: they can be read again."""
+        for key in self.keys() if keys is None else keys:
             stacks = [self.stack(key, c) for c in range(self.channels)]
             for z in range(max(len(stack) for stack in stacks)):
                 for c, stack in enumerate(stacks):

@@ -161,7 +161,7 @@ def test_channel_that_is_left_out_is_not_waited_for() -> None:
 
 def test_stack_that_never_came_failed() -> None:
     acquisition = Acquisition(times=2)
-    report, _ = run(acquisition, acquisition.frames(ONE))
+    report, _ = run(acquisition, acquisition.frames([ONE]))
     assert [(s.key, s.status, s.reason) for s in report.stacks] == [
         (ONE, "complete", ""),
         (StackKey(0, 1), "failed", "it never came"),
@@ -174,7 +174,7 @@ def test_stack_that_never_came_failed() -> None:
 
 def test_of_a_cancelled_series_nothing_is_missed() -> None:
     acquisition = Acquisition(times=2)
-    report, _ = run(acquisition, acquisition.frames(ONE), cancelled=True)
+    report, _ = run(acquisition, acquisition.frames([ONE]), cancelled=True)
     assert [stack.key for stack in report.stacks] == [ONE]
     assert str(report) == "1 stacks: 1 complete, cancelled"
 
@@ -304,7 +304,7 @@ class HeldUp:
         self.at_work, self.go_on, self.results = threading.Event(), threading.Event(), Results()
         self.session = Session(None, workers=2, on_fused=self.told, **settings)
         self.session.begin(acquisition.series())
-        for frame in acquisition.frames(ONE):
+        for frame in acquisition.frames([ONE]):
             self.session.put(frame)
         assert self.at_work.wait(60)
 
@@ -363,7 +363,7 @@ def test_put_never_waits() -> None:
 def test_what_is_too_much_is_read_later(method: str) -> None:
     acquisition = Acquisition(times=6)
     held = HeldUp(acquisition, memory=5 * PLANE_BYTES, method=method)
-    for frame in acquisition.frames(*acquisition.keys()[1:], stored=True):
+    for frame in acquisition.frames(acquisition.keys()[1:], stored=True):
         held.session.put(frame)
     assert held.session._budget.used <= 5 * PLANE_BYTES
     report = held.end()
@@ -408,7 +408,7 @@ def test_abandoned_session_fuses_nothing_more() -> None:
 def test_end_can_be_waited_for_in_pieces() -> None:
     acquisition = Acquisition(times=2)
     held = HeldUp(acquisition)
-    for frame in acquisition.frames(StackKey(0, 1)):
+    for frame in acquisition.frames([StackKey(0, 1)]):
         held.session.put(frame)
     assert held.session.end(wait=0.01).problem == "still at work"
     report = held.end()
