@@ -19,7 +19,14 @@ from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
 from zfuse.kernels.cpu._strongest import keep_strongest, reduce_by_strength
-from zfuse.kernels.cpu._trust import DepthClues, collect_evidence, interpolate_doubled, probability
+from zfuse.kernels.cpu._trust import (
+    DepthClues,
+    collect_evidence,
+    compare_sides,
+    interpolate_doubled,
+    interpolate_where,
+    probability,
+)
 from zfuse.kernels.cpu._vote import vote_depth
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
@@ -44,6 +51,7 @@ __all__ = [
     "add_weighted",
     "analyse_plane",
     "collect_evidence",
+    "compare_sides",
     "downsample",
     "downsampled_shape",
     "finish_focus",
@@ -52,6 +60,7 @@ __all__ = [
     "guided_filter",
     "hold_within",
     "interpolate_doubled",
+    "interpolate_where",
     "invalidate_unreached",
     "keep_strongest",
     "log_activity",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import float32, int32, uint16
 
-from zfuse.kernels.cpu._jit import jit
+from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._rows import copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,6 +119,33 @@ def update_peak(peak, z, y, x0, score, won):
 
 
 @jit
+def _stand_out_row(best, planes, share):
+    """Turn the total into the peak's share above the mean of all other planes; see below."""
+    count = float32(max(planes - 1, 1))
+    several = planes > 1
+    for x in range(share.size):
+        b = best[x]
+        others = (share[x] - b) / count
+        above = float32(1) - others / b if b > float32(0) else float32(0)
+        share[x] = max(above, float32(0)) if several else float32(0)
+
+
+@jit
+def _depth_row(plane, before, after, planes, depth):
+    """Write the vertex of the parabola; see below."""
+    last = int32(planes - 1)
+    for x in range(depth.size):
+        i = int32(plane[x])
+        # Scores as fractions of the best: best = 1.
+        p = float32(before[x]) * float32(1 / 65535)
+        q = float32(after[x]) * float32(1 / 65535)
+        bend = p + q - float32(2)
+        bent = (bend < float32(-1e-6)) & (i > int32(0)) & (i < last)
+        offset = float32(0.5) * (p - q) / (bend if bent else float32(-1))
+        depth[x] = float32(i) + (offset if bent else float32(0))
+
+
+@jit
 def finish_focus(
     peak: RunningPeak,
     planes: int,
@@ -148,23 +176,10 @@ def finish_focus(
     confidence : (h, w) float32
         Result, 0 … 1; 0 throughout when there is one plane. May be `peak.total`.
     """
-    height, width = peak.best.shape
-    for y in range(height):
-        for x in range(width):
-            i = peak.plane[y, x]
-            best = peak.best[y, x]
-            offset = float32(0)
-            if 0 < i < planes - 1:
-                # Scores as fractions of the best: best = 1.
-                p = float32(peak.before[y, x]) * float32(1 / 65535)
-                q = float32(peak.after[y, x]) * float32(1 / 65535)
-                bend = p + q - float32(2)
-                if bend < float32(-1e-6):
-                    offset = float32(0.5) * (p - q) / bend
-            others = (peak.total[y, x] - best) / float32(max(planes - 1, 1))
-            share = float32(1) - others / best if best > float32(0) else float32(0)
-            depth[y, x] = float32(i) + offset
-            confidence[y, x] = max(share, float32(0)) if planes > 1 else float32(0)
+    for y in range(peak.best.shape[0]):
+        copy_row(peak.total[y], confidence[y])
+        _stand_out_row(peak.best[y], planes, confidence[y])
+        _depth_row(peak.plane[y], peak.before[y], peak.after[y], planes, depth[y])
 
 
 @jit
@@ -182,6 +197,16 @@ def _end_offset(q, r, floor):
 
 
 @jit
+def _find_ends(index, last, ends):
+    """Write where the peak is the first or the last plane, and return how often."""
+    count = 0
+    for x in range(index.size):
+        ends[count] = x
+        count += (index[x] == uint16(0)) | (index[x] == uint16(last))
+    return count
+
+
+@jit_allocating
 def fit_ends(
     index: NDArray[np.uint16],
     before: NDArray[np.uint16],
@@ -214,12 +239,12 @@ def fit_ends(
     """
     if planes < 3:
         return
-    height, width = depth.shape
-    for y in range(height):
-        for x in range(width):
+    ends = np.empty(depth.shape[1], np.int32)
+    for y in range(depth.shape[0]):
+        count = _find_ends(index[y], planes - 1, ends)
+        for n in range(count):
+            x = ends[n]
             i = int32(index[y, x])
-            if 0 < i < planes - 1:
-                continue
             near, far = (after[y, x], before[y, x]) if i == 0 else (before[y, x], after[y, x])
             if far == 0:
                 continue

@@ -74,7 +74,7 @@ class Evidence:
         peaks: Sequence[ScalePeak],
         planes: int,
         radii: Sequence[int],
-        further: Sequence[Plane] = (),
+        further: Sequence[Plane] | NDArray[np.float32] = (),
     ) -> None:
         self.shape = depth.shape
         self.kinds = -(-(2 * len(peaks) + 2 * len(radii) + 1 + len(further)) // _BLOCK) * _BLOCK
@@ -86,7 +86,7 @@ class Evidence:
             tuple(peak.depth for peak in peaks),
             tuple(peak.stands_out for peak in peaks),
             np.array([peak.gain for peak in peaks], np.float32),
-            np.stack(further) if further else np.empty((0, *depth.shape), np.float32),
+            np.asarray(further, np.float32).reshape(-1, *depth.shape),
             float(planes - 1),
         )
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.kernels import compare_sides, interpolate_where
 from zfuse.pipeline.core import Region, within
 from zfuse.pipeline.methods.parts._peak import FocusPeak
-from zfuse.pipeline.methods.parts._trust import Evidence, ScalePeak, Trust, doubled, halved
+from zfuse.pipeline.methods.parts._trust import Evidence, ScalePeak, Trust, halved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,8 +81,8 @@ class TrustedPeak(FocusPeak):
         depth, stands_out = super().finish()
         evidence = peak_evidence(self, depth, halved(depth), stands_out)
         sure = Trust(self._kind, (np.log(self.planes),)).probability(evidence)
-        confidence = doubled(sure, depth.shape)
-        np.multiply(confidence, stands_out > 0, out=confidence)
+        confidence = np.empty_like(depth)
+        interpolate_where(sure, stands_out, confidence)
         if self.planes == 1:
             confidence[:] = 0
         self.fit_ends(depth, stands_out)  # its evidence is that of whole planes at the ends
@@ -121,9 +122,7 @@ def peak_evidence(
         Which part of the peak's region these are; it begins at an even row and column.
     """
     here = ScalePeak(halved(depth), halved(stands_out), _GAIN * peak.window)
-    before, after = (np.float32(1 / 65535) * halved(side[part]) for side in peak.sides)
-    index = halved(peak.index[part])
-    before[index == 0] = 0  # nothing lies outside
-    after[index == peak.planes - 1] = 0
-    further = np.maximum(before, after), np.minimum(before, after)
+    sides = (np.ascontiguousarray(side[part]) for side in (peak.index, *peak.sides))
+    further = np.empty((2, *settled.shape), np.float32)
+    compare_sides(*sides, peak.planes, further)
     return Evidence(settled, [here], peak.planes, _RADII, further)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from zfuse.kernels import DepthClues, collect_evidence, interpolate_doubled, probability
+from zfuse.kernels import (
+    DepthClues,
+    collect_evidence,
+    compare_sides,
+    interpolate_doubled,
+    interpolate_where,
+    probability,
+)
 
 RADII = (1, 3)
 MARGIN = 3
@@ -46,14 +53,16 @@ def test_evidence_equals_the_slow_one(clues):
     assert (out <= 1).all()
 
 
-def test_probability_equals_the_slow_one(clues):
+@pytest.mark.parametrize("kinds", [12, 20])  # that fit a step of the kernel, and more
+def test_probability_equals_the_slow_one(clues, kinds):
     rng = np.random.default_rng(1)
-    hidden, bias, weights = (rng.standard_normal(s).astype("f4") for s in ((5, 12), 5, 5))
+    hidden, bias, weights = (rng.standard_normal(s).astype("f4") for s in ((5, kinds), 5, 5))
     for height in clues.heights:
         height[4, 5] = 0  # no peak stands out
     out = np.empty((13, 17), "f4")
     probability(clues, hidden, bias, weights, 0.3, out)
-    evidence = slow_evidence(clues)
+    evidence = np.zeros((kinds, 13, 17))
+    evidence[:12] = slow_evidence(clues)
     sums = np.maximum(np.einsum("jk,kyx->jyx", hidden, evidence) + bias[:, None, None], 0)
     t = 0.3 + np.einsum("j,jyx->yx", weights, sums)
     expected = (1 + t / np.sqrt(1 + t**2)) / 2
@@ -75,3 +84,28 @@ def test_half_size_is_interpolated(shape):
         for a in (0, 1) for b in (0, 1)
     ]  # fmt: skip
     np.testing.assert_allclose(out, np.mean(at, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (9, 7), (1, 1)])
+def test_nothing_is_written_where_nothing_was_chosen(shape):
+    rng = np.random.default_rng(3)
+    half = rng.random([(n + 1) // 2 for n in shape], "f4")
+    chosen = rng.random(shape, "f4") - np.float32(0.5)
+    out, whole = np.empty(shape, "f4"), np.empty(shape, "f4")
+    interpolate_where(half, chosen, out)
+    interpolate_doubled(half, whole)
+    np.testing.assert_array_equal(out, np.where(chosen > 0, whole, 0))
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (9, 7), (1, 1)])
+@pytest.mark.parametrize("planes", [1, 5])
+def test_sides_of_the_peak_are_compared(shape, planes):
+    rng = np.random.default_rng(4)
+    index = rng.integers(0, planes, shape).astype("u2")
+    before, after = rng.integers(0, 65536, (2, *shape)).astype("u2")
+    out = np.empty((2, *((n + 1) // 2 for n in shape)), "f4")
+    compare_sides(index, before, after, planes, out)
+    sides = [np.where(index == end, 0, side / 65535) for side, end in
+             ((before, 0), (after, planes - 1))]  # fmt: skip
+    expected = np.sort(sides, 0)[::-1, ::2, ::2]
+    np.testing.assert_allclose(out, expected, atol=1e-7)
