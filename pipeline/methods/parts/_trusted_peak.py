@@ -122,7 +122,7 @@ def peak_evidence(
         Which part of the peak's region these are; it begins at an even row and column.
     """
     here = ScalePeak(halved(depth), halved(stands_out), _GAIN * peak.window)
-    sides = (np.ascontiguousarray(side[part]) for side in (peak.index, *peak.sides))
+    index, before, after = (np.ascontiguousarray(side[part]) for side in (peak.index, *peak.sides))
     further = np.empty((2, *settled.shape), np.float32)
-    compare_sides(*sides, peak.planes, further)
+    compare_sides(index, before, after, peak.planes, further)
     return Evidence(settled, [here], peak.planes, _RADII, further)
