@@ -32,6 +32,7 @@ __all__ = ["LiveDemoResult", "run_live_demo"]
 
 _PLANES, _FUSED, _PICTURE = "live-planes.ome.zarr", "live-fused.ome.zarr", "live.png"
 _SHOWN = 256  # px of a panel
+_TRUSTED = 0.5  # depth that is more likely wrong than right is drawn as unknown
 _MARK = ".zfuse-demo-live"  # tells our own outputs from somebody else's of the same names
 
 
@@ -187,6 +188,7 @@ class _Demo:
             self.over = True
             self.news.set()
             drawing.join()
+            pool.submit(_draw, self.picture, self._state()).result()
         if not reports or reports[0].output is None:
             raise ZfuseError(f"the acquisition was not fused: {_problem(reports)}")
         return self._scored(reports[0], seconds)
@@ -217,6 +219,7 @@ class _Demo:
         stacks: dict[tuple[int, int], dict[int, Any]] = {}
         for (key, c), fused in list(self.results.items()):
             depth = fused.depth[thin] * np.float32(microscope.z_step)
+            depth[fused.confidence[thin] < _TRUSTED] = np.nan
             stacks.setdefault((key.p, key.t), {})[c] = fused.image[thin], depth
         latencies = list(self.latencies.values())
         said = f" · {np.median(latencies):.0f} ms after the last plane" if latencies else ""
