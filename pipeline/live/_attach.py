@@ -109,8 +109,8 @@ def attach(
             f"output {output}: what is fused while it is acquired is written as OME-Zarr; give it "
             "a name that ends in .ome.zarr"
         )
-    usual = {key: settings[key] for key in settings if key not in ("channel", "memory")}
-    _rehearse(Session(None, method, **usual), _dtype(source))
+    of_fusing = {key: settings[key] for key in ("workers", "min_confidence") if key in settings}
+    _rehearse(Session(None, method, **of_fusing), _dtype(source))
     return Attachment(runner, session, None if output is None else Path(output), overwrite)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -278,3 +280,14 @@ def quiet():
     logger.setLevel(logging.ERROR)
     yield
     logger.setLevel(level)
+
+
+def test_what_the_page_shows_works(core, tmp_path, monkeypatch, capsys) -> None:
+    page = Path(__file__).parents[3] / "docs" / "howto" / "rig.md"
+    block = re.search(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pymmcore_plus.CMMCorePlus, "instance", lambda: core)
+    exec(compile(block[1], str(page), "exec"), {})
+    assert "2 stacks: 2 complete" in capsys.readouterr().out
+    assert (tmp_path / "fused.ome.zarr").is_dir()
