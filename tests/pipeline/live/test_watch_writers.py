@@ -1,0 +1,207 @@
+"""Real writers in another process, writers and watchers killed at random moments.
+
+Every fused stack must equal what `zfuse.fuse` makes of the same planes, bit for bit: then nothing
+half-written was ever fused.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from support import writers
+
+import zfuse
+from zfuse.live import watch
+from zfuse.pipeline.core import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork beside threads
+
+ALL = (*writers.RESUMABLE, *writers.OME_WRITERS, "ndstorage")
+
+
+def needed(kind: str) -> None:
+    for module in writers.NEEDS.get(kind, ()):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{kind} needs {module}")
+
+
+def context() -> Any:
+    """Return what starts processes quickly, which is what lets many be killed."""
+    if os.name == "nt":
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["zfuse.live", "zfuse.pipeline.live._session", "zarr", "numba"])
+    return found
+
+
+def _watch(source: str, output: str, until_idle: float | None) -> None:
+    watch(source, output, poll=0.03, expect_planes=writers.PLANES, until_idle=until_idle)
+
+
+@pytest.fixture
+def processes() -> Iterator[Any]:
+    made: list[BaseProcess] = []
+
+    def start(target: Any, *arguments: Any) -> BaseProcess:
+        made.append(context().Process(target=target, args=arguments))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.kill()
+        process.join()
+
+
+def check(output: Path, *, partial: bool = False) -> int:
+    """Compare every stack of an output with what is fused offline; return how many there are."""
+    count = 0
+    for p in range(writers.POSITIONS):
+        if partial and not (output / str(p)).exists():
+            continue
+        with zfuse.open(output / str(p)) as stack:
+            notes = stack_notes(output / str(p))
+            times = stack.shape[0]
+            image = np.asarray(stack).reshape(times, writers.CHANNELS, *writers.SIZE)
+        for said in notes:
+            for c, planes in enumerate(said["planes"]):
+                if said["status"] == "failed" or not planes:
+                    assert partial
+                    continue
+                assert partial or planes == writers.PLANES
+                want = zfuse.fuse(writers.truth(said["t"], p, c)[:planes], "select").image
+                assert np.array_equal(image[said["t"], c], want), (p, said, c)
+                count += 1
+    assert partial or count == writers.TIMES * writers.POSITIONS * writers.CHANNELS
+    return count
+
+
+def stack_notes(image: Path) -> list[dict[str, Any]]:
+    import zarr
+
+    attributes = zarr.open_group(str(image), mode="r").attrs.asdict()
+    return list(attributes["zfuse"]["stacks"])
+
+
+def kill_watchers(
+    start: Any, source: Path, output: Path, kills: int, random: np.random.Generator,
+    longest: float = 1.2,
+) -> int:  # fmt: skip
+    """Start watchers and kill them, then let one end; return how many were alive when killed."""
+    killed = 0
+    while killed < kills and not output.exists():
+        process = start(_watch, str(source), str(output), None)
+        process.join(float(random.uniform(0.02, longest)))
+        if process.exitcode is None:
+            process.kill()
+            killed += 1
+        process.join()
+    process = start(_watch, str(source), str(output), None)
+    process.join(120)
+    if killed < kills or process.exitcode == 0:
+        assert output.exists()
+    return killed
+
+
+@pytest.mark.parametrize("kind", ["tifffile", "zarr-python shards"])
+def test_a_slow_writer_and_a_watcher_that_is_killed(
+    tmp_path: Path, processes: Any, kind: str
+) -> None:
+    writer = processes(writers.write, kind, str(tmp_path), 0.01)
+    output = tmp_path / "out.ome.zarr"
+    kill_watchers(processes, writers.input_of(kind, tmp_path), output, 2, np.random.default_rng(1))
+    writer.join(60)
+    check(output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ALL)
+def test_watchers_killed_at_random_moments(
+    tmp_path: Path, processes: Any, kind: str, record_property: Any
+) -> None:
+    needed(kind)
+    writer = processes(writers.write, kind, str(tmp_path), 0.12)
+    output = tmp_path / "out.ome.zarr"
+    random = np.random.default_rng(len(kind))
+    killed = kill_watchers(processes, writers.input_of(kind, tmp_path), output, 7, random)
+    record_property("kills", killed)
+    writer.join(120)
+    check(output)
+    assert killed >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", writers.RESUMABLE)
+def test_writers_killed_at_random_moments_that_go_on(
+    tmp_path: Path, processes: Any, kind: str
+) -> None:
+    needed(kind)
+    random = np.random.default_rng(len(kind))
+    output = tmp_path / "out.ome.zarr"
+    watcher = processes(_watch, str(writers.input_of(kind, tmp_path)), str(output), None)
+    for _ in range(6):
+        writer = processes(writers.write, kind, str(tmp_path), 0.02)
+        writer.join(float(random.uniform(0.6, 1.6)))
+        writer.kill()
+        writer.join()
+    writer = processes(writers.write, kind, str(tmp_path), 0.0)
+    writer.join(60)
+    watcher.join(120)
+    assert watcher.exitcode == 0
+    check(output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*writers.OME_WRITERS, "tifffile", "zarrs shards", "ndstorage"])
+def test_writers_killed_for_good(tmp_path: Path, processes: Any, kind: str) -> None:
+    needed(kind)
+    random = np.random.default_rng(len(kind))
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        output = folder / "out.ome.zarr"
+        source = writers.input_of(kind, folder)
+        watcher = processes(_watch, str(source), str(output), 2.5)
+        writer = processes(writers.write, kind, str(folder), 0.05)
+        until = time.monotonic() + 30
+        while not source.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(float(random.uniform(0.7, 1.8)))
+        writer.kill()
+        writer.join()
+        watcher.join(120)
+        assert watcher.exitcode == 0
+        if output.exists():
+            check(output, partial=True)
+
+
+class _Lines(Progress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_each_writer_left_is_fused_as_offline(tmp_path: Path, kind: str) -> None:
+    needed(kind)
+    writers.write(kind, str(tmp_path), 0.0)
+    source = writers.input_of(kind, tmp_path)
+    lines = _Lines()
+    report = watch(source, tmp_path / "out.ome.zarr", poll=0.02, expect_planes=writers.PLANES,
+                   progress=lines)  # fmt: skip
+    assert [stack.status for stack in report.stacks] == ["complete"] * 4
+    assert lines.lines == []
+    check(tmp_path / "out.ome.zarr")
