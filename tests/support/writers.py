@@ -80,8 +80,8 @@ def _tifffile(place: Path, delay: float) -> None:
     for number, (t, p, c, z) in enumerate(_order()):
         path = place / f"img_channel{c:03d}_position{p:03d}_time{t:09d}_z{z:03d}.tif"
         try:
-            tifffile.imread(path)
-            continue
+            if np.array_equal(tifffile.imread(path), truth(t, p, c)[z]):
+                continue
         except Exception:  # not there, or what a killed writer left
             pass
         where = path.with_suffix(".part") if number % 3 == 0 else path  # renamed into place
