@@ -49,13 +49,17 @@ class Manifest:
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         lines, length = _lines(path)
-        # Unbuffered: what a full disk refused must not come out later.
-        self._file = open(path, "ab", buffering=0)
-        self._file.truncate(length)
         self.identity: dict[str, Any] = lines[0] if lines else dict(identity)
         self.entries: list[dict[str, Any]] = lines[1:]
-        if not lines:
-            self._write(self.identity)
+        # Unbuffered: what a full disk refused must not come out later.
+        self._file = open(path, "ab", buffering=0)
+        try:
+            self._file.truncate(length)
+            if not lines:
+                self._write(self.identity)
+        except BaseException:
+            self._file.close()
+            raise
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Append a line. It is on the disk when this returns.

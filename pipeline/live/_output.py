@@ -110,13 +110,13 @@ class LiveOutput:
     def _continued(self, identity: dict[str, Any]) -> Manifest:
         manifest = Manifest(self._place.manifest, identity)
         differs = manifest.differences(_known_again(identity, manifest.identity))
-        if manifest.entries and differs and not self._overwrite:
+        if differs and self._place.folder.is_dir() and not self._overwrite:
             manifest.close()
             raise ZfuseError(
                 f"{self._place.folder} was begun with {'; '.join(differs)}: go on with what it was "
                 "begun with, begin anew with overwrite, or choose another output name"
             )
-        if differs or not manifest.entries:
+        if differs or not manifest.entries or not self._place.folder.is_dir():
             manifest.close()
             self._place.clear()
             manifest = Manifest(self._place.manifest, identity)

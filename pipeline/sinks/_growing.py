@@ -150,9 +150,10 @@ class GrowingImages:
             if self._collection and self._folder.is_dir():
                 rename(made, place)
                 shutil.rmtree(new, ignore_errors=True)
-                self._list()
             else:
                 rename(new, self._folder)
+        if self._collection:
+            self._list()
         image = _GrowingImage(stack, tile, self._output, folder=place, **more)
         image.aside = self._aside
         image.stack = _timed(stack, image.times)
@@ -160,7 +161,7 @@ class GrowingImages:
         return image
 
     def _list(self) -> None:
-        """Write the collection's list of images; one that was left out by a crash comes back."""
+        """Write the list of all images, also of one that came just before a crash."""
         found = (path.parent.name for path in self._folder.glob("*/zarr.json"))
         paths = sorted((name for name in found if name.isdecimal()), key=int)
         series = metadata.series_attributes(paths)
