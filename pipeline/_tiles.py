@@ -122,7 +122,9 @@ def _run_job(
         while some := list(islice(todo, _TASKS)):
             if stop.is_set():
                 raise Cancelled
-            compute(*some, scheduler="threads", pool=tasks, optimize_graph=False)
+            # Others' callbacks mean arrays, not tiles; and while Dask calls them it hides them
+            # from all threads.
+            compute(*some, scheduler="threads", pool=tasks, optimize_graph=False, callbacks=())
     except Cancelled:  # Dask met a task that was stopped before it met the one that failed
         if failures:
             raise failures[0] from None

@@ -44,14 +44,14 @@ class Canvas:
         (T, maps, Y, X); depth in µm where the z step is known, else in planes, NaN where nothing is
         known yet.
     unit
-        Of depth: ``"µm"`` or ``"planes"``.
+        Of depth: ``"micrometer"`` or ``"plane"``.
     """
 
     def __init__(self, stack: Stack, *, each: bool) -> None:
         times, channels, self.planes, height, width = stack.shape
         self.stack = stack
         self.step = abs(stack.z_step or 0.0) or 1.0
-        self.unit = "µm" if stack.z_step else "planes"
+        self.unit = "micrometer" if stack.z_step else "plane"
         maps = channels if each else 1
         sizes = [(height, width)]
         while max(sizes[-1]) > _WHOLE:

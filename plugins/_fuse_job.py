@@ -6,7 +6,10 @@ viewer, where settings come from.
 
 from __future__ import annotations
 
+import re
+import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
@@ -17,13 +20,14 @@ from zfuse.pipeline.methods import make_method
 from zfuse.plugins._canvas import Canvas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from zfuse.pipeline.alignment import AlignMode
     from zfuse.pipeline.core import Stack
 
 __all__ = ["FuseJob", "Order", "tile_edge"]
 
+_SWITCH = 0.0005  # s: see `_polite`
 _PARTS = 4  # tiles along the longer edge: so that the picture can be seen to grow
 _SMALLEST = 256  # px: of smaller tiles too much is halo
 
@@ -62,17 +66,26 @@ class FuseJob(Progress):
         Where results grow; None until the stack is open.
     lines
         What the run had to say so far: notes and warnings.
+    seconds
+        How long it took, once it is done.
     """
 
     def __init__(self, open_stack: Callable[[], Stack], order: Order) -> None:
         self._open, self.order = open_stack, order
         self.canvas: Canvas | None = None
         self.lines: list[str] = []
-        self._cancel, self._lock = Event(), Lock()
+        self._cancel, self._lock, self._shown = Event(), Lock(), Event()
         self._voxels, self._done, self._begun = 0, 0, 0.0
+        self.seconds = 0.0
 
-    def run(self) -> Canvas:
-        """Fuse; blocks.
+    def run(self, *, wait: bool = False) -> Canvas:
+        """Fuse; blocks, but lets others work.
+
+        Parameters
+        ----------
+        wait
+            Once there is a canvas, wait until `shown` is called, or `cancel`: adding a layer takes
+            a window 0.1 s, and much longer beside threads that are busy.
 
         Raises
         ------
@@ -81,13 +94,19 @@ class FuseJob(Progress):
         zfuse.errors.Cancelled
             `cancel` was called.
         """
-        order = self.order
+        with _polite():
+            return self._run(wait)
+
+    def _run(self, wait: bool) -> Canvas:
+        begun, order = time.perf_counter(), self.order
         method = make_method(order.method)
         stack = self._open().stoppable(self._cancel)
         each = order.channel == "each" and not stack.rgb and stack.shape[1] > 1
         canvas = Canvas(stack, each=each)
         tile = None if method.own_threads else tile_edge(stack, method.grid_step)
         self.canvas = canvas
+        if wait:
+            self._shown.wait()
         if order.output is None:
             fuse_tiles(
                 stack, method, canvas.put, channel=order.channel, align=order.align, tile=tile,
@@ -102,11 +121,17 @@ class FuseJob(Progress):
                 }
             )  # fmt: skip
             run(config, self, stack=stack, cancel=self._cancel, on_tile=canvas.put)
+        self.seconds = time.perf_counter() - begun
         return canvas
 
     def cancel(self) -> None:
         """Stop at the next block of planes."""
         self._cancel.set()
+        self._shown.set()
+
+    def shown(self) -> None:
+        """Let `run` go on."""
+        self._shown.set()
 
     @property
     def cancelled(self) -> bool:
@@ -137,10 +162,25 @@ class FuseJob(Progress):
             self._done += voxels
 
     def note(self, line: str) -> None:
-        """Keep a line."""
-        self.lines.append(line)
+        """Keep a line, in the words of a form instead of the command line's."""
+        self.lines.append(re.sub(r"--align (\w+)", r"alignment “\1”", line))
 
     warn = note
+
+
+@contextmanager
+def _polite() -> Iterator[None]:
+    """Let threads of Python take turns more often than every 5 ms.
+
+    A window draws by hundreds of calls, after each of which its thread waits for its turn. With
+    threads that read chunks the window stood still for up to 750 ms, with this for XX ms.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def tile_edge(stack: Stack, grid_step: int = 1) -> int:

@@ -47,8 +47,9 @@ class ArrayReader(BaseReader):
         """Fill `out` with the window."""
         window = self._array[self._layout.selection(t, z, y, x)]
         if self._dask:
-            # The run brings its own threads; a pool inside each of them would only queue up.
-            window = window.compute(scheduler="synchronous")
+            # The run brings its own threads; a pool inside each of them would only queue up. No
+            # callbacks: napari's cache would keep every chunk, up to a quarter of the memory.
+            window = window.compute(scheduler="synchronous", callbacks=())
         self._layout.view(out)[...] = window
 
 

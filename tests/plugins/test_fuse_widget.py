@@ -23,6 +23,7 @@ def test_a_layer_is_fused(make_viewer: Any, wait: Any, planes: Any) -> None:
     widget = FuseWidget(viewer)
     viewer.window.add_dock_widget(widget)
     widget.method.setCurrentText("select")
+    widget.align.setCurrentText("none")
     widget.fuse()
     wait(lambda: widget.job is None)
     expected = zfuse.fuse(planes, "select")
