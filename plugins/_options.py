@@ -73,7 +73,7 @@ def options(method: str) -> tuple[Option, ...]:
 def _option(model: type[Method], name: str, field: FieldInfo) -> Option:
     parts = _parts(field.annotation)
     texts = tuple(value for part in parts for value in get_args(part) if isinstance(value, str))
-    about = {
+    about: dict[str, Any] = {
         "name": name,
         "label": name.replace("_", " "),
         "help": _sentence(field.description or ""),
@@ -84,7 +84,7 @@ def _option(model: type[Method], name: str, field: FieldInfo) -> Option:
     if int not in parts and float not in parts:
         return Option(**about, kind="choice", choices=texts)
     whole = float not in parts
-    other = {"instead": texts[0] if texts else None}
+    other: dict[str, Any] = {"instead": texts[0] if texts else None}
     other["has_instead"] = bool(texts) or type(None) in parts
     low, high = _limit(field, "ge", "gt"), _limit(field, "le", "lt")
     if not whole:
