@@ -71,6 +71,7 @@ class NDTiffFollower:
         self._stacks = Stacks(place.name, str(place), expect_planes)
         self._stacks.axes = ""
         self._images: dict[Spot, _Image] = {}
+        self._ends: dict[str, int] = {}  # by file: first byte behind its last image
         self._count = 0
 
     @property
@@ -103,22 +104,25 @@ class NDTiffFollower:
         yield from self._take()
         groups = self._grouped()
         for place, group in groups.items():
-            if not self._stacks.is_done(place):
-                for image in (image for images in group.values() for image in images.values()):
-                    image.whole = image.whole or image.entry.is_written(self._place)
-                    if last and not image.whole:
-                        yield Remark(f"{image.name} was never written: it is left out")
-        over = list(groups) if last else self._stacks.over(groups)
-        if not self._stacks.begun:
-            first = next((i for i in self._images.values() if i.whole), None)
-            self._stacks.notes = self._stacks.notes or self._summary()
-            if first is None or not (over or "ChNames" in self._stacks.notes):
-                return
-            rgb = first.entry.kind == RGB
-            yield self._stacks.begin(groups, over, Kind(3 if rgb else 1, rgb))
-        for place, group in groups.items():
-            if place not in self._stacks.ended:
-                yield from self._stacks.tell(place, group, ends=place in over)
+            for image in (image for images in group.values() for image in images.values()):
+                image.whole = image.whole or (
+                    not self._stacks.is_done(place) and image.entry.is_written(self._place)
+                )
+                if last and not image.whole and not self._stacks.is_done(place):
+                    yield Remark(f"{image.name} was never written: it is left out")
+            over = last or self._stacks.is_over(place, groups)
+            if not self._stacks.begun:
+                self._stacks.notes = self._stacks.notes or self._summary()
+                first = next((i for i in self._images.values() if i.whole), None)
+                if first is None or not (over or "ChNames" in self._stacks.notes):
+                    continue
+                rgb = first.entry.kind == RGB
+                kind = Kind(3 if rgb else 1, rgb)
+                yield self._stacks.begin(groups, place if over else None, kind)
+            yield from self._stacks.tell(place, group, ends=over)
+            if place in self._stacks.ended:
+                for spot in [spot for spot in self._images if (spot.p, spot.t) == place]:
+                    del self._images[spot]
 
     def _take(self) -> list[Remark]:
         """Take in what is new in the index."""
@@ -138,7 +142,10 @@ class NDTiffFollower:
             )
             spot = Spot(" ".join(filter(None, [str(p), *others])), str(t), str(c), str(z))
             self._count += 1
-            if (old := self._images.get(spot)) is None or not old.whole:
+            self._ends[entry.file] = max(self._ends.get(entry.file, 0), entry.end)
+            if (spot.p, spot.t) in self._stacks.ended:
+                remarks.append(Remark(f"{self._place}: image {entry.axes} came too late"))
+            elif (old := self._images.get(spot)) is None or not old.whole:
                 self._images[spot] = _Image(self._place, entry, self._count)
         self._steady.look("index", (self._index.size, self._count))
         return remarks
@@ -151,16 +158,13 @@ class NDTiffFollower:
 
     def _closed(self) -> str:
         """Say that the writer has cut its files to what they hold, which it does at its end."""
-        if not (self._index.cut and self._images):
+        if not (self._index.cut and self._ends):
             return ""
-        ends: dict[str, int] = {}
-        for image in self._images.values():
-            ends[image.entry.file] = max(ends.get(image.entry.file, 0), image.entry.end)
         try:
-            sizes = {name: (self._place / name).stat().st_size for name in ends}
+            sizes = {name: (self._place / name).stat().st_size for name in self._ends}
         except OSError:
             return ""
-        cut = all(0 <= sizes[name] - end <= _SLACK for name, end in ends.items())
+        cut = all(0 <= sizes[name] - end <= _SLACK for name, end in self._ends.items())
         same = self._steady.look("closed", (self._index.size, tuple(sizes.items())))
         return "the writer has closed its files" if cut and same else ""
 

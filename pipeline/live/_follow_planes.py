@@ -16,7 +16,7 @@ from zfuse.pipeline.live._stacks import Kind, Place, Spot, Stacks
 from zfuse.pipeline.sources import natural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Set as AbstractSet
+    from collections.abc import Iterator, Set as AbstractSet
     from pathlib import Path
 
     from zfuse.pipeline.live._frame import StackKey
@@ -48,6 +48,8 @@ class PlanesFollower:
         self._files = PlaneFiles(place)
         self._stacks = Stacks(place.name, str(place), expect_planes)
         self._spots: dict[Spot, str] = {}
+        self._known: set[str] = set()
+        self._odd: list[str] = []
         self._said: set[tuple[str, str]] = set()
 
     @property
@@ -80,43 +82,50 @@ class PlanesFollower:
         yield from self._find(files)
         self._stacks.axes, self._stacks.counts_z = self._names.axes, self._names.counts_z
         groups = self._grouped(files)
-        for spot, name in self._spots.items():
-            if name in files and not self._stacks.is_done((spot.p, spot.t)):
-                self._files.check(name, last=last)
-            if name in files:
-                yield from self._complain(files[name], name, last=last)
-        over = list(groups) if last else self._stacks.over(groups)
-        if not self._stacks.begun:
-            self._stacks.notes = summary(self._place)
-            first = self._files.first
-            if first is None or not (over or self._stacks.notes):
-                if last and files:
-                    yield Remark(f"{self._place} holds no plane that can be read")
-                return
-            self._names.fix()
-            kind = Kind(first.shape[1], first.rgb, first.channels, first.pixel_size, first.z_step)
-            yield self._stacks.begin(groups, over, kind)
-        for place, group in groups.items():
-            if place not in self._stacks.ended:
-                yield from self._stacks.tell(place, group, ends=place in over)
+        for place, group in groups.items():  # told one by one: planes may be read meanwhile
+            if not self._stacks.is_done(place):
+                yield from self._check(group, last=last)
+            over = last or self._stacks.is_over(place, groups)
+            if not self._stacks.begun and (kind := self._kind(over=over)) is not None:
+                self._names.fix()
+                yield self._stacks.begin(groups, place if over else None, kind)
+            if self._stacks.begun:
+                yield from self._stacks.tell(place, group, ends=over)
+            if place in self._stacks.ended:
+                self._close(place)
+        if last and files and not self._stacks.begun:
+            yield Remark(f"{self._place} holds no plane that can be read")
+
+    def _kind(self, *, over: bool) -> Kind | None:
+        """Return what the first plane says, when the series may begin."""
+        first = self._files.first
+        if first is None:
+            return None
+        self._stacks.notes = summary(self._place)
+        if not (over or self._stacks.notes):
+            return None
+        return Kind(first.shape[1], first.rgb, first.channels, first.pixel_size, first.z_step)
 
     def _find(self, files: dict[str, PlaneFile]) -> Iterator[Remark]:
         """Find the plane that each file is."""
-        spots, odd = self._names.spots(files)
         if not self._stacks.begun:  # what the names count may have become clear only now
-            self._spots = {}
-        else:
-            yield from self._once(odd, "does not count as its neighbours do: it is left out")
+            self._spots, self._known, self._odd = {}, set(), []
+        spots, odd = self._names.spots(name for name in files if name not in self._known)
+        self._known.update(files)
+        self._odd += odd
+        if self._stacks.begun:
+            yield from self._remarks(self._odd, "does not count as the others do: it is left out")
+            self._odd = []
         for name, spot in spots.items():
             spot = spot if self._names.counts_z else spot._replace(z=name)
             former = self._spots.get(spot)
-            if former is None:
+            if (spot.p, spot.t) in self._stacks.ended:
+                yield from self._remarks([name], "came after its stack had been fused without it")
+            elif former is None:
                 self._spots[spot] = name
-                if (spot.p, spot.t) in self._stacks.ended:
-                    yield from self._once([name], "came after its stack had been fused without it")
-            elif former != name and former in files:
-                yield from self._once([name], f"is the same plane as {former}: it is left out")
-            elif former != name:
+            elif former in files:
+                yield from self._remarks([name], f"is the same plane as {former}: it is left out")
+            else:
                 self._spots[spot] = name
                 files[name] = self._files.renamed(former, name)
 
@@ -133,16 +142,28 @@ class PlanesFollower:
         order = sorted(groups, key=lambda p: (begun[p], natural(p[0]), natural(p[1])))
         return {place: groups[place] for place in order}
 
-    def _complain(self, file: PlaneFile, name: str, *, last: bool) -> Iterator[Remark]:
-        if file.rewritten:
-            yield from self._once([name], "was rewritten after it was fused: fuse its stack anew")
-        elif file.stubborn and not last:
-            yield from self._once([name], f"cannot be read yet ({file.why}); still waiting for it")
-        elif last and file.why and not file.whole:
-            yield Remark(f"{self._place / name} never became readable ({file.why})")
+    def _close(self, place: Place) -> None:
+        """Look no more at the files of a stack that is over: in the end they are many."""
+        over = [spot for spot in self._spots if (spot.p, spot.t) == place]
+        self._files.forget(self._spots.pop(spot) for spot in over)
 
-    def _once(self, names: Iterable[str], what: str) -> Iterator[Remark]:
+    def _check(self, group: Files, *, last: bool) -> Iterator[Remark]:
+        """Find out which files of a stack are whole; tell of those that are a problem."""
+        for file in (file for planes in group.values() for file in planes.values()):
+            self._files.check(file, last=last)
+            name = str(file.path)
+            if file.rewritten:
+                yield from self._once(name, "was rewritten while its stack was being fused")
+            elif file.stubborn and not last:
+                yield from self._once(name, f"cannot be read yet ({file.why}); waiting for it")
+            elif last and file.why and not file.whole:
+                yield Remark(f"{name} never became readable ({file.why})")
+
+    def _remarks(self, names: list[str], what: str) -> Iterator[Remark]:
         for name in names:
-            if (name, what[:20]) not in self._said:
-                self._said.add((name, what[:20]))
-                yield Remark(f"{self._place / name} {what}")
+            yield from self._once(str(self._place / name), what)
+
+    def _once(self, name: str, what: str) -> Iterator[Remark]:
+        if (name, what[:20]) not in self._said:
+            self._said.add((name, what[:20]))
+            yield Remark(f"{name} {what}")

@@ -117,6 +117,10 @@ class Steady:
         self._seen[name] = stamp, count + 1
         return stamp is not None and count + 1 >= self._polls
 
+    def forget(self, name: Hashable) -> None:
+        """Look at a thing no more."""
+        self._seen.pop(name, None)
+
 
 class SteadyRead:
     """Reads a plane from files that someone may rewrite meanwhile.

@@ -14,6 +14,7 @@ from zfuse.pipeline.live._follower import Steady, SteadyRead
 from zfuse.pipeline.sources import SUFFIXES, open_plane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,8 +44,8 @@ class PlaneFile:
         Where it is now.
     born
         Time of its first known state, in ns.
-    whole
-        It can be read.
+    steady, whole
+        It has stopped changing; it can be read.
     why
         What its reader said when it could not.
     tries
@@ -55,7 +56,7 @@ class PlaneFile:
         self.path = path
         self.stamp: Stamp | None = stamp
         self.born = stamp.mtime
-        self.whole = False
+        self.steady = self.whole = False
         self.why = ""
         self.tries = self._wait = 0
         self._reads: list[SteadyRead] = []
@@ -88,9 +89,20 @@ class PlaneFile:
                 planes = _pixels(stack)
             return planes if sample is None else planes[sample]
 
-        read = SteadyRead(lambda: stamp(self.path), pixels, str(self.path))
+        read = SteadyRead(self._state, pixels, str(self.path))
         self._reads.append(read)
         return read
+
+    def _state(self) -> Stamp:
+        """Return the state of the file, wherever it was moved to within its folder."""
+        try:
+            return stamp(self.path)
+        except FileNotFoundError:
+            with os.scandir(self.path.parent) as entries:
+                for entry in entries:
+                    if self.stamp and _is_plane(entry) and entry.inode() == self.stamp.inode:
+                        self.path = self.path.with_name(entry.name)
+            return stamp(self.path)
 
     def try_again(self) -> bool:
         """Whether a steady file that could not be read is due for another look."""
@@ -125,7 +137,7 @@ class PlaneFiles:
         self._place = place
         self._steady = Steady()
         self._files: dict[str, PlaneFile] = {}
-        self._stable: set[str] = set()
+        self._over: set[str] = set()
         self.first: Stack | None = None
         self._likeness: tuple[Any, ...] | None = None
 
@@ -137,17 +149,24 @@ class PlaneFiles:
     def look(self) -> dict[str, PlaneFile]:
         """List the files that are there, by their path below the folder, with /."""
         listing = self._list()
-        self._stable = {name for name, now in listing.items() if self._steady.look(name, now)}
         for name, now in listing.items():
             if name in self._files:
                 self._files[name].changed(now)
             else:
                 self._files[name] = PlaneFile(self._place / name, now)
+            self._files[name].steady = self._steady.look(name, now)
         for name, file in self._files.items():
             if name not in listing:
                 self._steady.look(name, None)
                 file.changed(None)
         return {name: self._files[name] for name in listing}
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Look at these files no more."""
+        for name in names:
+            self._files.pop(name, None)
+            self._steady.forget(name)
+            self._over.add(name)
 
     def known(self, name: str) -> PlaneFile:
         """Return a file that was there once."""
@@ -162,18 +181,17 @@ class PlaneFiles:
         self._files[new] = file
         return file
 
-    def check(self, name: str, *, last: bool) -> None:
+    def check(self, file: PlaneFile, *, last: bool) -> None:
         """Find out whether a file is whole, if that is due.
 
         Parameters
         ----------
-        name
-            Its path below the folder.
+        file
+            The file.
         last
             Nobody writes any more: it need not be steady.
         """
-        file = self._files[name]
-        if file.whole or file.stamp is None or not (last or name in self._stable):
+        if file.whole or file.stamp is None or not (last or file.steady):
             return
         if not last and not file.try_again():
             return
@@ -203,6 +221,8 @@ class PlaneFiles:
             except OSError:
                 continue  # not there yet, or the network is away
             for name in names:
+                if prefix + name in self._over:
+                    continue
                 try:
                     found[prefix + name] = stamp(folder / name)
                 except OSError:

@@ -149,7 +149,7 @@ class Stacks:
         self._kind = Kind()
         self._told: set[Spot] = set()
 
-    def begin(self, groups: Mapping[Place, Group], over: list[Place], kind: Kind) -> Series:
+    def begin(self, groups: Mapping[Place, Group], over: Place | None, kind: Kind) -> Series:
         """Settle the indices and say what is known.
 
         Parameters
@@ -157,12 +157,12 @@ class Stacks:
         groups
             All stacks that have begun, the oldest first.
         over
-            Those that are over; without any, `notes` speak of them.
+            One that is over; None where `notes` speak of them.
         kind
             Of the planes.
         """
         self.begun = True
-        first = groups[over[0] if over else next(iter(groups))]
+        first = groups[over or next(iter(groups))]
         known = tuple(str(name) for name in self.notes.get("ChNames") or ())
         labels = sorted(first, key=natural)
         if set(labels) <= set(known):
@@ -195,10 +195,6 @@ class Stacks:
             z_step=kind.z_step or _size(self.notes.get("z-step_um")),
             more_positions=any(p for p, _ in groups),
         )
-
-    def over(self, groups: Mapping[Place, Group]) -> list[Place]:
-        """List the stacks of which no more planes come, as far as can be seen from outside."""
-        return [place for place in groups if self._is_over(place, groups)]
 
     def tell(self, place: Place, group: Group, *, ends: bool) -> Iterator[News]:
         """Tell of the planes of one stack that are whole, and of its end."""
@@ -235,7 +231,8 @@ class Stacks:
             bool(self.done) and self.begun and self.key(place) in self.done
         )
 
-    def _is_over(self, place: Place, groups: Mapping[Place, Group]) -> bool:
+    def is_over(self, place: Place, groups: Mapping[Place, Group]) -> bool:
+        """Whether no more planes of a stack come, as far as can be seen from outside."""
         group = groups[place]
         if self.is_done(place):
             return place not in self.ended
