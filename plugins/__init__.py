@@ -9,6 +9,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.plugins._fuse_widget import FuseWidget as FuseWidget
+    from zfuse.plugins._live_widget import LiveWidget as LiveWidget
     from zfuse.plugins._picker_widget import PickerWidget as PickerWidget
     from zfuse.plugins._reader import get_reader as get_reader
     from zfuse.plugins._relief_widget import ReliefWidget as ReliefWidget
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_fuse_widget": ["FuseWidget"],
+        "_live_widget": ["LiveWidget"],
         "_picker_widget": ["PickerWidget"],
         "_reader": ["get_reader"],
         "_relief_widget": ["ReliefWidget"],

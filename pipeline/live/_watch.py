@@ -52,6 +52,7 @@ def watch(
     overwrite: bool = False,
     cancel: threading.Event | None = None,
     on_fused: Callable[[StackKey, int | None, Fused], None] | None = None,
+    on_begin: Callable[[Session], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Follow what another program is writing and fuse each stack when it is whole.
@@ -66,7 +67,7 @@ def watch(
         NDTiff data set. It need not exist yet.
     output
         Path of the fused OME-Zarr.
-    method, channel, memory, workers, min_confidence, overwrite, on_fused
+    method, channel, memory, workers, min_confidence, overwrite, on_fused, on_begin
         See `Session`.
     poll
         Seconds between two looks.
@@ -105,7 +106,7 @@ def watch(
         Session(
             output, method, channel=channel, memory=memory, workers=workers,
             min_confidence=min_confidence, overwrite=overwrite, on_fused=on_fused,
-            progress=progress,
+            on_begin=on_begin, progress=progress,
         ),
         poll=poll,
         until_idle=until_idle,

@@ -7,6 +7,7 @@ is started for it, where it is installed.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import subprocess
@@ -102,6 +103,8 @@ def make_viewer(qapp: Any, wait: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
     # It asks the viewer for its status from a thread, which a closed viewer no longer has.
     monkeypatch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda self: None)
+    # pymmcore-plus turns debug messages on; pytest keeps them, and one of these holds the viewer.
+    logging.getLogger("in_n_out").setLevel(logging.WARNING)
     widgets = set(map(id, qapp.topLevelWidgets()))
     threads = set(threading.enumerate())
     viewers: list[Any] = []
@@ -140,3 +143,30 @@ def pictures(tmp_path: Path) -> Path:
     folder = Path(os.environ.get("ZFUSE_PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def told(qapp: Any) -> Iterator[list[str]]:
+    """Messages that napari shows."""
+    from napari.utils.notifications import notification_manager
+
+    messages: list[str] = []
+
+    def keep(notification: Any) -> None:
+        messages.append(notification.message)
+
+    notification_manager.notification_ready.connect(keep)
+    yield messages
+    notification_manager.notification_ready.disconnect(keep)
+
+
+@pytest.fixture
+def manifest(qapp: Any) -> None:
+    """Let napari know the plugin, also where an old installation does not name it."""
+    from importlib.resources import files
+
+    from npe2 import PluginManager, PluginManifest
+
+    if "zfuse" not in PluginManager.instance():
+        path = files("zfuse.plugins").joinpath("napari.yaml")
+        PluginManager.instance().register(PluginManifest.from_file(str(path)))

@@ -11,7 +11,6 @@ import pytest
 import zfuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SLOPE = np.random.default_rng(3).integers(0, 60, (9, 64, 80)).astype(np.uint16)
@@ -19,33 +18,6 @@ for z in range(9):  # in focus along a ramp from left to right
     SLOPE[z] = 500 + SLOPE[z] * np.exp(-(((np.arange(80) / 10) - z) ** 2))
 UM = {"scale": (2.0, 0.5, 0.5), "units": ("um",) * 3}
 FLAT = {"scale": (0.5, 0.5), "units": ("um",) * 2}
-
-
-@pytest.fixture
-def told(qapp: Any) -> Iterator[list[str]]:
-    """Messages that napari shows."""
-    from napari.utils.notifications import notification_manager
-
-    messages: list[str] = []
-
-    def keep(notification: Any) -> None:
-        messages.append(notification.message)
-
-    notification_manager.notification_ready.connect(keep)
-    yield messages
-    notification_manager.notification_ready.disconnect(keep)
-
-
-@pytest.fixture
-def manifest(qapp: Any) -> None:
-    """Let napari know the plugin, also where an old installation does not name it."""
-    from importlib.resources import files
-
-    from npe2 import PluginManager, PluginManifest
-
-    if "zfuse" not in PluginManager.instance():
-        path = files("zfuse.plugins").joinpath("napari.yaml")
-        PluginManager.instance().register(PluginManifest.from_file(str(path)))
 
 
 def _results(viewer: Any, planes: np.ndarray = SLOPE) -> zfuse.Fused:
