@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StripFold", "fold_tile"]
 
+_NOTHING = Fused(np.zeros((), np.uint8), np.zeros((), np.float32), np.zeros((), np.float32))
+
 
 class StripFold:
     """The fold of one tile, in strips of rows and groups of channels, side by side in threads.
@@ -47,6 +49,9 @@ class StripFold:
         Of the planes.
     pool
         Threads that fold; one, if the method brings its own.
+    again
+        There will be another tile of the same size, started when this one is finished: memory is
+        kept for it, and that of its result touched beforehand.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class StripFold:
         groups: Sequence[slice],
         dtype: np.dtype[Any],
         pool: Executor,
+        *,
+        again: bool = False,
     ) -> None:
         self._method = method
         self._strips = strips
@@ -63,18 +70,30 @@ class StripFold:
         self._dtype = dtype
         self._pool = pool
         self._parts = [(i, g) for i in range(len(strips)) for g in range(len(groups))]
+        self._top = strips[0].core[0].start
         self._states: dict[tuple[int, int], Any] = {}
+        self._again = again
+        self._result: Fused | None = None
 
     def _submit(self, step: Callable[[int, int], None]) -> list[Future[None]]:
         return [self._pool.submit(step, i, g) for i, g in self._parts]
 
     def start(self, calibrations: Sequence[Any]) -> list[Future[None]]:
-        """Allocate the states; one calibration a group."""
+        """Allocate the states, or use them again; one calibration a group."""
+        touched = None
+        if self._again and self._result is None:
+            touched = self._result = self._new_result()
 
         def step(i: int, g: int) -> None:
-            self._states[i, g] = self._method.start(
-                self._region(i), _length(self._groups[g]), self._dtype, calibrations[g]
-            )
+            if self._method.reusable and (i, g) in self._states:
+                self._method.restart(self._states[i, g], calibrations[g])
+            else:
+                self._states.pop((i, g), None)
+                self._states[i, g] = self._method.start(
+                    self._region(i), _length(self._groups[g]), self._dtype, calibrations[g]
+                )
+            if touched is not None:
+                self._put(i, g, _NOTHING, touched)
 
         return self._submit(step)
 
@@ -97,25 +116,38 @@ class StripFold:
     def finish(self) -> Fused:
         """Return the tile, depth and confidence with a channel axis if there are several groups.
 
-        Each state goes as soon as its result is copied.
+        Each state goes as soon as its result is copied, unless it serves once more.
         """
-        top, columns = self._strips[0].core[0].start, self._strips[0].shape[1]
-        shape = (self._strips[-1].core[0].stop - top, columns)
-        image = np.empty((self._groups[-1].stop, *shape), self._dtype)
-        maps = (len(self._groups), *shape)
-        depth, confidence = np.empty(maps, np.float32), np.empty(maps, np.float32)
+        result = self._result or self._new_result()
+        self._result = None
 
         def step(i: int, g: int) -> None:
-            part = self._method.finish(self._states.pop((i, g)))
-            rows = self._strips[i].core[0]
-            at = slice(rows.start - top, rows.stop - top)
-            image[self._groups[g], at] = part.image
-            depth[g, at], confidence[g, at] = part.depth, part.confidence
+            state = self._states.pop((i, g))
+            self._put(i, g, self._method.finish(state), result)
+            if self._again and self._method.reusable:
+                self._states[i, g] = state
 
         wait_all(self._submit(step))
         if len(self._groups) == 1:
-            depth, confidence = depth[0], confidence[0]
-        return Fused(image, depth, confidence)
+            result = replace(result, depth=result.depth[0], confidence=result.confidence[0])
+        return result
+
+    def _new_result(self) -> Fused:
+        """Return memory for a result, depth and confidence with an axis of groups."""
+        rows, columns = self._strips[-1].core[0].stop - self._top, self._strips[0].shape[1]
+        maps = (len(self._groups), rows, columns)
+        return Fused(
+            np.empty((self._groups[-1].stop, rows, columns), self._dtype),
+            np.empty(maps, np.float32),
+            np.empty(maps, np.float32),
+        )
+
+    def _put(self, i: int, g: int, part: Fused, result: Fused) -> None:
+        """Copy a strip's result to its place."""
+        rows = self._strips[i].core[0]
+        at = slice(rows.start - self._top, rows.stop - self._top)
+        result.image[self._groups[g], at] = part.image
+        result.depth[g, at], result.confidence[g, at] = part.depth, part.confidence
 
     def _region(self, i: int) -> Region:
         """Return a strip; of several groups it is shown only its own halo, which is copied."""

@@ -18,6 +18,7 @@ from zfuse.pipeline.methods import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -68,7 +69,7 @@ class Refold:
         )
         threads = 1 if method.own_threads else workers
         pool = ThreadPoolExecutor(threads, thread_name_prefix="zfuse-fold")
-        self._strips = StripFold(method, strips, decisions.groups, like.dtype, pool)
+        self._strips = StripFold(method, strips, decisions.groups, like.dtype, pool, again=True)
         self._gathered = None if given else Gathered(like)
         self._calibrations: Sequence[Any] | None = None
         self._stacks = self._wasted = self._planes = 0
@@ -106,10 +107,9 @@ class Refold:
     def finish(self) -> Fused:
         """Return the stack's image (C, Y, X), depth and confidence."""
         self._calibrate()
-        why = f"method {self._method.name!r} takes all planes {self._method.passes} times"
         for _ in range(1, self._method.passes):
-            for block, z in self._kept.again(why):
-                wait_all(self._strips.add(block, z, next_pass=z == 0))
+            why = f"method {self._method.name!r} takes all planes {self._method.passes} times"
+            self._fold_again(why, next_pass=True)
         return self._strips.finish()
 
     def restart(self) -> None:
@@ -140,5 +140,14 @@ class Refold:
                 return
             self._wasted += 1
         self._start(own)
-        for block, z in self._kept.again("the planes are folded once more, calibrated on all"):
-            wait_all(self._strips.add(block, z))
+        self._fold_again("the planes are folded once more, calibrated on all")
+
+    def _fold_again(self, why: str, *, next_pass: bool = False) -> None:
+        """Fold all planes; those that are replayed are read while the ones before are folded."""
+        folding: list[Future[None]] = []
+        try:
+            for block, z in self._kept.again(why):
+                wait_all(folding)
+                folding = self._strips.add(block, z, next_pass=next_pass and z == 0)
+        finally:
+            wait_all(folding)

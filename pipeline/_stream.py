@@ -62,7 +62,8 @@ class Fold:
         if they can be replayed.
     replay
         Gives planes once more, from where they were stored meanwhile: called with the index of the
-        first one that is wanted, it gives that and all after it, each (or several) as for `add`.
+        first one that is wanted, it gives that and all after it, each (or several) as for `add`, in
+        memory that nobody writes to meanwhile.
 
     Raises
     ------

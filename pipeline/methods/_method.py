@@ -60,6 +60,10 @@ class Method(Settings, ABC):
     passes: ClassVar[int] = 1
     """How often the planes are gone through. State and halo are the same in all passes."""
 
+    reusable: ClassVar[bool] = False
+    """Whether `restart` makes a used state, also a finished one, a new one: live stacks follow each
+    other, and the first touch of memory is slow."""
+
     own_threads: ClassVar[bool] = False
     """Whether `add` brings its own threads, as the runner of a network does. Then one region is
     worked on at a time."""
@@ -140,6 +144,10 @@ class Method(Settings, ABC):
             not be used any more: all planes are folded again.
         """
         return _same(old, new)
+
+    def restart(self, state: Any, calibration: Any) -> None:
+        """Make a used state what `start` would return; of methods that are `reusable`."""
+        raise NotImplementedError(f"{self.name} makes new states")
 
     def next_pass(self, state: Any) -> Any:
         """Return the next pass's state, made of the last one's, which must not be used any more."""

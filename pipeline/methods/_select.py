@@ -43,6 +43,7 @@ class Select(Method):
 
     family: ClassVar[str] = "selection"
     copies_pixels: ClassVar[bool] = True
+    reusable: ClassVar[bool] = True
     keeps_intensities: ClassVar[dict[str, Any] | None] = {}
 
     name: Literal["select"] = "select"
@@ -100,6 +101,10 @@ class Select(Method):
             smooth=self.smooth,
             least=self.contrast == "least",
         )
+
+    def restart(self, state: TrustedPeak, calibration: Signal) -> None:
+        """Forget all planes."""
+        state.restart(calibration)
 
     def finish(self, state: TrustedPeak) -> Fused:
         """Return the copied pixels, the fitted depth and how likely it is right."""

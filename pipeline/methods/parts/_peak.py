@@ -77,7 +77,6 @@ class FocusPeak:
     ) -> None:
         shape = region.shape
         self._region = region
-        self._signal = signal
         self._measure = MEASURES[measure] if measure else GIVEN
         self._least = least
         self.window = window
@@ -87,16 +86,21 @@ class FocusPeak:
         # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
         size = shape[0] * shape[1]
         # np.empty asks for huge pages, np.zeros does not: 20 against 3 GB/s to touch first.
-        memory = np.empty(9 * size, np.uint16)
-        memory[:] = 0
+        self._memory = memory = np.empty(9 * size, np.uint16)
         floats = memory[: 6 * size].view(np.float32).reshape(3, *shape)
         shorts = memory[6 * size :].reshape(3, *shape)
         self._peak = RunningPeak(*floats, *shorts)
-        self._peak.best[:] = -2
         self.best, self.index = self._peak.best, self._peak.plane
         self.total = self._peak.total
         self.image = np.empty((channels, *shape), dtype)
         self.image[...] = 0
+        self.restart(signal)
+
+    def restart(self, signal: Signal) -> None:
+        """Forget all planes, also after `finish`."""
+        self._signal = signal
+        self._memory[:] = 0
+        self._peak.best[:] = -2
         self.planes = 0
 
     def add(self, planes: NDArray[Any], z: int) -> None:
@@ -158,6 +162,11 @@ class FocusPeak:
         `zfuse.kernels.RunningPeak`.
         """
         return self._peak.before, self._peak.after
+
+    @property
+    def spare(self) -> NDArray[np.float32]:
+        """Memory (h, w) that the peak needs no more once it is finished."""
+        return self._peak.previous
 
     def fit_ends(
         self,

@@ -81,7 +81,7 @@ class TrustedPeak(FocusPeak):
         depth, stands_out = super().finish()
         evidence = peak_evidence(self, depth, halved(depth), stands_out)
         sure = Trust(self._kind, (np.log(self.planes),)).probability(evidence)
-        confidence = np.empty_like(depth)
+        confidence = self.spare
         interpolate_where(sure, stands_out, confidence)
         if self.planes == 1:
             confidence[:] = 0
