@@ -125,4 +125,4 @@ class Folds:
         channels = plane.shape[0] if plane.ndim == 3 else 1
         pixels = plane.shape[-2] * plane.shape[-1]
         state = self._method.state_bytes(channels, plane.itemsize) * pixels
-        return max(len(self._decisions.groups), int(self._memory / state))
+        return max(len(self._decisions.groups), int(self._memory / max(state, 1)))

@@ -182,8 +182,8 @@ class LiveOutput:
                     times = max(times, self._series.times)
                 stack = self._stack(p, times, stacks)
                 self._images.complete(p, stack, self._provenance(stacks), written)
+            self._manifest.close()  # Windows removes no open file
             self._place.publish()
-        self._manifest.close()
 
     def _has_place(self, report: StackReport) -> bool:
         (p, t), series = report.key, self._series

@@ -72,7 +72,8 @@ class StackReport:
 
     def __str__(self) -> str:
         planes = ", ".join(str(n) for n in self.planes)
-        said = [f"position {self.key.p}, time {self.key.t}: {self.status} ({planes} planes)"]
+        place = f"position {self.key.p}, time {self.key.t}"
+        said = [f"{place}: {self.status} ({planes} plane{'' if planes == '1' else 's'})"]
         if self.reason:
             said.append(self.reason)
         return "; ".join([*said, *self.remarks])
@@ -103,7 +104,8 @@ class Report:
         counts = Counter(stack.status for stack in self.stacks)
         said = [f"{counts[s]} {s}" for s in (COMPLETE, PARTIAL, FAILED) if counts[s]]
         place = f"{self.output}: " if self.output else ""
-        lines = [f"{place}{len(self.stacks)} stacks{': ' if said else ''}{', '.join(said)}"]
+        plural = "" if len(self.stacks) == 1 else "s"
+        lines = [f"{place}{len(self.stacks)} stack{plural}{': ' if said else ''}{', '.join(said)}"]
         if self.cancelled:
             lines[0] += ", cancelled"
         told = [s for s in self.stacks if s.status != COMPLETE or s.remarks]

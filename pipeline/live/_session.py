@@ -92,7 +92,7 @@ class Session:
     ...     report = session.end()
     StackKey(p=0, t=0) (64, 64)
     >>> print(report)
-    1 stacks: 1 complete
+    1 stack: 1 complete
     """
 
     def __init__(
@@ -241,7 +241,7 @@ class Session:
         if not self._ended:
             self._ended, self._cancelled = True, cancelled
             self._queue.put(Ended())
-        self._thread.join(wait)
+        self._join(wait)
         if self._report is not None:
             return self._report
         problem = "abandoned" if self._stopping else "still at work"
@@ -252,16 +252,26 @@ class Session:
         self._stopping = True
         self._queue.close()
         if self._worker is not None:
-            self._thread.join()
+            self._join(None)
             if self._output is not None:
                 self._output.leave()
+
+    def _join(self, wait: float | None) -> None:
+        if threading.current_thread() is not self._thread:  # not from `on_fused`
+            self._thread.join(wait)
 
     def _work(self) -> None:
         """Serve the queue, in the session's thread."""
         assert self._worker is not None
         while (item := self._queue.take()) is not None:
-            if item.key is not None:
-                self._worker.handle(item)
-                continue
-            self._report = self._worker.finish(cancelled=self._cancelled)
-            self._queue.close()
+            try:
+                if item.key is not None:
+                    self._worker.handle(item)
+                    continue
+                self._report = self._worker.finish(cancelled=self._cancelled)
+            except Exception as error:  # who is told of progress may fail, too
+                _log.exception("the session went wrong")
+                if item.key is None:
+                    self._report = Report(None, self._worker.reports, reason(error))
+            if item.key is None:
+                self._queue.close()

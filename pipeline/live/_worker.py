@@ -7,6 +7,7 @@ stack's failure, and no other's. Must not know: threads, the queue's bounds, fil
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,7 @@ class Worker:
         self._frames: tuple[tuple[int, ...], np.dtype[Any]] | None = None
         if output is not None and (known := output.frames()):
             self._frames = known[0], np.dtype(known[1])
+            self._tell_voxels(known[0])
 
     @property
     def reports(self) -> tuple[StackReport, ...]:
@@ -149,6 +151,8 @@ class Worker:
         if isinstance(item, Frame):
             self.frames += 1
             complete = stack.add(item, self._budget)
+            if self._frames is not None:
+                self._progress.advance(math.prod(self._frames[0]))
             self._fuse(stack, [] if complete is None else [complete])
         else:
             self._fuse(stack, stack.open_lanes(item.c))
@@ -187,11 +191,19 @@ class Worker:
             if self._output is not None:
                 self._output.settle(shape, dtype)
             self._frames = shape, dtype
+            self._tell_voxels(shape)
         if (shape, dtype) != self._frames:
             raise ZfuseError(
                 f"a frame is {dtype} {shape}, those of the series are {self._frames[1]} "
                 f"{self._frames[0]}"
             )
+
+    def _tell_voxels(self, shape: tuple[int, ...]) -> None:
+        """Tell how much will come, where that was announced."""
+        planes = self.series.planes.items()
+        frames = sum(n for (key, _), n in planes if key not in self._reports)
+        if frames:
+            self._progress.start(frames * math.prod(shape))
 
     def _fuse(self, stack: LiveStack, lanes: list[int]) -> None:
         """Fuse lanes, and write the stack if they were the last ones."""

@@ -286,5 +286,5 @@ def _change(path: Path, new: Path, change: Callable[[dict[str, Any]], None]) -> 
     text = json.dumps(said, indent=2, allow_nan=True)
     if text == old:
         return
-    new.write_text(text, encoding="utf-8")
+    new.write_bytes(text.encode())
     rename(new, path)

@@ -172,15 +172,17 @@ def test_output_is_valid_while_it_grows(tmp_path: Path) -> None:
     watching.start()
     session = Session(tmp_path / NAME, workers=1)
     session.begin(acquisition.series(times=None))
-    for frame in acquisition.frames():
-        session.put(frame)
-        if frame.z == 3:
+    for fed, key in enumerate(acquisition.keys(), 1):
+        before, patience = len(looked), 600
+        for frame in acquisition.frames([key]):
+            session.put(frame)
+        while len(session._worker.reports) < fed or len(looked) == before:
+            assert (patience := patience - 1)
             stop.wait(0.1)
     report = session.end()
     stop.set()
     watching.join()
     assert problems == []
-    assert len(looked) > 3
     assert report.problem == ""
     check_valid(tmp_path / NAME)
     series = zarr.open_group(tmp_path / NAME / "OME", mode="r").attrs.asdict()["ome"]["series"]
@@ -217,6 +219,20 @@ def test_what_has_no_place_fails(tmp_path: Path, key: StackKey, said: str) -> No
     report = run(acquisition, tmp_path / NAME, [ONE, key])
     assert [(s.status, s.reason) for s in report.stacks] == [("complete", ""), ("failed", said)]
     assert report.output
+
+
+def test_output_can_be_shown_and_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from zfuse.pipeline.cli import main
+
+    run(Acquisition(times=2, channels=2), tmp_path / NAME)
+    for command, wanted in (("info", "t=2 c=2 z=1 y=70 x=90"), ("evaluate", "spatial")):
+        monkeypatch.setattr(sys, "argv", ["zfuse", command, str(tmp_path / NAME)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        assert wanted in capsys.readouterr().out
 
 
 class TestProvenance:

@@ -14,7 +14,7 @@ import zfuse
 from tests.support.live import Acquisition
 from tests.support.same import assert_same
 from zfuse.live import Frame, Report, Session, StackKey
-from zfuse.pipeline.core import Channel
+from zfuse.pipeline.core import Channel, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -176,7 +176,7 @@ def test_of_a_cancelled_series_nothing_is_missed() -> None:
     acquisition = Acquisition(times=2)
     report, _ = run(acquisition, acquisition.frames([ONE]), cancelled=True)
     assert [stack.key for stack in report.stacks] == [ONE]
-    assert str(report) == "1 stacks: 1 complete, cancelled"
+    assert str(report) == "1 stack: 1 complete, cancelled"
 
 
 class TestOddFrames:
@@ -415,6 +415,36 @@ def test_end_can_be_waited_for_in_pieces() -> None:
     assert report.problem == ""
     assert len(report.stacks) == 2
     assert held.session.end() == report
+
+
+def test_progress_is_told_and_may_fail() -> None:
+    class Told(Progress):
+        total = done = 0
+
+        def start(self, voxels: int) -> None:
+            self.total += voxels
+
+        def advance(self, voxels: int) -> None:
+            self.done += voxels
+
+        def warn(self, line: str) -> None:
+            raise RuntimeError("the display is gone")
+
+    acquisition, told = Acquisition(times=2), Told()
+    report, _ = run(acquisition, acquisition.frames(), progress=told)
+    assert told.done == told.total == 8 * 70 * 90
+    report, _ = run(acquisition, acquisition.frames([ONE]), progress=told)
+    assert report.problem == "the display is gone"
+    assert {stack.status for stack in report.stacks} == {"complete", "failed"}
+
+
+def test_session_may_be_ended_from_its_callback() -> None:
+    session = Session(None, on_fused=lambda *_: session.end(cancelled=True) and None)
+    session.begin(SOME.series())
+    for frame in SOME.frames():
+        session.put(frame)
+    session._thread.join()
+    assert session.end().cancelled
 
 
 def test_session_that_never_began_ends() -> None:
