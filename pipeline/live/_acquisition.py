@@ -13,7 +13,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.live._frame import Frame
-from zfuse.pipeline.live._sink_view import mark_of, reader_of
+from zfuse.pipeline.live._sink_view import mark_of, reader_of, where_of
 from zfuse.pipeline.live._useq import Plan
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ class Acquisition:
         if self._view is not None and not rgb:  # ome-writers takes no colours
             mark = mark if image is None else mark_of(image)
             assert mark is not None
-            read = reader_of(self._view, event, place, number, mark)
+            where = where_of(self._view.dims[:-2], event.index, place, number)
+            read = reader_of(self._view, where, place, mark)
         if image is None:
             read = read or _Lost(place)
         elif rgb:

@@ -11,6 +11,8 @@ next acquisition may have begun by then. Whatever goes wrong in any of them is l
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from pathlib import Path
 from queue import SimpleQueue
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Attachment", "attach"]
 
 _log = logging.getLogger("zfuse.live")
+_NICE = 10  # steps below the acquisition
 _HANDED_OVER = 256 << 20  # bytes that may lie between the threads: 30 frames of 4 Mpx
 
 
@@ -234,6 +237,7 @@ class Attachment:
     # In our own threads.
 
     def _work(self) -> None:
+        _give_way()
         while True:
             news = self._news.get()
             try:
@@ -319,6 +323,16 @@ class Attachment:
             if report is not None:
                 self._reports.append(report)
             self._state.notify_all()
+
+
+def _give_way() -> None:
+    """Let this thread, and those that it starts, give way to the acquisition's.
+
+    With all cores busy fusing, a thread of the acquisition that wakes up waited 4 to 7 ms for one
+    core in ten times; so it waits 1 to 3 ms. Only Linux has priorities that threads inherit.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _rehearse(session: Session, dtype: str) -> None:

@@ -15,13 +15,13 @@ from google_crc32c import value as crc32c
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from zfuse.pipeline.live._useq import Place
 
-__all__ = ["mark_of", "reader_of"]
+__all__ = ["mark_of", "reader_of", "where_of"]
 
 _EVERY = 64  # rows: 20 µs for 2048 x 2048 px, where all rows would take a millisecond
 _PATIENCE = 2.0  # seconds that a frame may take from the acquisition to the view
@@ -33,9 +33,9 @@ def mark_of(pixels: NDArray[Any]) -> int:
 
 
 def reader_of(
-    view: Any, event: Any, place: Place, number: int | None, mark: int
+    view: Any, where: tuple[int, ...], place: Place, mark: int
 ) -> Callable[[], NDArray[Any]]:
-    """Return a function that reads the frame of an event.
+    """Return a function that reads a frame.
 
     A sink writes behind the acquisition, gathers frames into chunks, and may count frames that were
     skipped in another way: therefore what comes from the view is compared with the frame's mark.
@@ -44,19 +44,16 @@ def reader_of(
     ----------
     view
         ``MDARunner.get_view()``: the sink's frames by index, in the order of acquisition.
-    event, place
-        Of the frame.
-    number
-        How many frames of the sequence came before it; None: unknown.
+    where, place
+        Of the frame, in the view and for people.
     mark
         See `mark_of`.
     """
-    index = dict(event.index)
 
     def read() -> NDArray[Any]:
         until = time.monotonic() + _PATIENCE
         while True:
-            pixels = np.asarray(view[_where(view.dims[:-2], index, place, number)])
+            pixels = np.asarray(view[where])
             if mark_of(pixels) == mark:
                 return pixels
             if time.monotonic() > until:
@@ -70,9 +67,20 @@ def reader_of(
     return read
 
 
-def _where(
-    dims: tuple[str, ...], index: dict[str, int], place: Place, number: int | None
+def where_of(
+    dims: tuple[str, ...], index: Mapping[str, int], place: Place, number: int | None
 ) -> tuple[int, ...]:
+    """Return where the frame of an event lies in a view.
+
+    Parameters
+    ----------
+    dims
+        Names of the view's axes but the last two.
+    index, place
+        Of the event.
+    number
+        How many frames of the sequence came before it; None: unknown.
+    """
     if index.keys() - {"g"} <= {*dims} or number is None:
         return tuple(place.key.p if dim == "p" else int(index.get(dim, 0)) for dim in dims)
     return (number,)  # stacks of different kinds: pymmcore-plus writes one frame after another
