@@ -11,7 +11,7 @@ import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from zfuse.pipeline.live._follower import Ended, News, Remark, Steady, SteadyRead, sidecar
+from zfuse.pipeline.live._follower import Ended, News, Patience, Remark, Steady, SteadyRead, sidecar
 from zfuse.pipeline.live._ndtiff_index import RGB, Entry, NDTiffIndex
 from zfuse.pipeline.live._stacks import Kind, Place, Spot, Stacks
 
@@ -33,8 +33,8 @@ _SLACK = 64  # bytes behind the last image of a file that is cut: its end mark, 
 class _Image:
     """One entry of the index, whole or not."""
 
-    def __init__(self, folder: Path, entry: Entry, number: int) -> None:
-        self.folder, self.entry = folder, entry
+    def __init__(self, folder: Path, entry: Entry, number: int, patience: Patience) -> None:
+        self.folder, self.entry, self.patience = folder, entry, patience
         self.born = self.latest = number
         self.whole = False
 
@@ -49,7 +49,7 @@ class _Image:
             return self.entry.read(self.folder)
 
         # Files grow at their end: only another file in its place is a change.
-        return SteadyRead(lambda: path.stat().st_ino or 1, pixels, self.name)
+        return SteadyRead(lambda: path.stat().st_ino or 1, pixels, self.name, self.patience)
 
 
 class NDTiffFollower:
@@ -65,6 +65,7 @@ class NDTiffFollower:
     """
 
     def __init__(self, place: Path, *, expect_planes: int | None = None) -> None:
+        self.patience = Patience(place)
         self._place = place
         self._index = NDTiffIndex(place / INDEX)
         self._steady = Steady()
@@ -146,7 +147,7 @@ class NDTiffFollower:
             if (spot.p, spot.t) in self._stacks.ended:
                 remarks.append(Remark(f"{self._place}: image {entry.axes} came too late"))
             elif (old := self._images.get(spot)) is None or not old.whole:
-                self._images[spot] = _Image(self._place, entry, self._count)
+                self._images[spot] = _Image(self._place, entry, self._count, self.patience)
         self._steady.look("index", (self._index.size, self._count))
         return remarks
 

@@ -46,6 +46,7 @@ class PlanesFollower:
         self._place = place
         self._names = PlaneNames(template)
         self._files = PlaneFiles(place)
+        self.patience = self._files.patience
         self._stacks = Stacks(place.name, str(place), expect_planes)
         self._spots: dict[Spot, str] = {}
         self._known: set[str] = set()

@@ -15,6 +15,7 @@ from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.live._follower import (
     Ended,
     News,
+    Patience,
     Remark,
     StackEnded,
     Steady,
@@ -54,6 +55,7 @@ class ZarrFollower:
 
     def __init__(self, place: Path) -> None:
         self.done: AbstractSet[StackKey] = frozenset()
+        self.patience = Patience(place)
         self._place = place
         self._steady = Steady()
         self._members: list[str] = []
@@ -231,7 +233,10 @@ class ZarrFollower:
         name = f"{image.stack.source}: plane t={t}, c={c}, z={z}"
         if not image.stack.rgb:
             read = SteadyRead(
-                partial(planes.state, t, c, z), partial(planes.read, t, c, z, blank=blank), name
+                partial(planes.state, t, c, z),
+                partial(planes.read, t, c, z, blank=blank),
+                name,
+                self.patience,
             )
             yield Frame(key, c, z, read=read)
         elif all((p, t, i, z) in self._told for i in range(3)):
@@ -239,7 +244,8 @@ class ZarrFollower:
             def colours() -> NDArray[np.generic]:
                 return np.stack([planes.read(t, i, z, blank=blank) for i in range(3)])
 
-            yield Frame(key, 0, z, read=SteadyRead(partial(planes.state, t, 0, z), colours, name))
+            state = partial(planes.state, t, 0, z)
+            yield Frame(key, 0, z, read=SteadyRead(state, colours, name, self.patience))
 
     def _ends(self, p: int, image: Growing) -> Iterator[StackEnded]:
         times, channels, count, _, _ = image.stack.shape

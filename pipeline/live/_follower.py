@@ -6,6 +6,7 @@ any format, who fuses.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Ended", "Follower", "News", "Remark", "StackEnded", "Steady", "SteadyRead", "sidecar"
+    "Ended", "Follower", "News", "Patience", "Remark", "StackEnded", "Steady", "SteadyRead",
+    "sidecar",
 ]  # fmt: skip
 
 _PATIENCE = 5.0  # seconds for a plane that was whole and is being written anew
+_ABSENCE = 600.0  # seconds for a share that dropped out
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,12 @@ class Follower(Protocol):
     ----------
     done
         Stacks that were fused before: they need not be looked at any more.
+    patience
+        Of all readers that it hands out.
     """
 
     done: AbstractSet[StackKey]
+    patience: Patience
 
     @property
     def activity(self) -> int:
@@ -122,6 +128,31 @@ class Steady:
         self._seen.pop(name, None)
 
 
+class Patience:
+    """How long readers wait for a plane that was whole and cannot be read now.
+
+    Parameters
+    ----------
+    place
+        The data set. While it is not there at all, a share has dropped out: that takes longer.
+
+    Attributes
+    ----------
+    stop
+        Set: nobody wants the pixels any more.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self.stop = threading.Event()
+
+    def is_over(self, since: float) -> bool:
+        """Whether to give up what was begun at a time of `time.monotonic`; else waits a little."""
+        waited = time.monotonic() - since
+        limit = _PATIENCE if self._place.exists() else _ABSENCE
+        return self.stop.wait(0.05) or waited > limit
+
+
 class SteadyRead:
     """Reads a plane from files that someone may rewrite meanwhile.
 
@@ -137,6 +168,8 @@ class SteadyRead:
         Reads and decodes.
     name
         For the refusal.
+    patience
+        For what cannot be read at the moment.
 
     Attributes
     ----------
@@ -145,9 +178,13 @@ class SteadyRead:
     """
 
     def __init__(
-        self, stamp: Callable[[], Hashable], read: Callable[[], NDArray[Any]], name: str
+        self,
+        stamp: Callable[[], Hashable],
+        read: Callable[[], NDArray[Any]],
+        name: str,
+        patience: Patience,
     ) -> None:
-        self._stamp, self._read, self._name = stamp, read, name
+        self._stamp, self._read, self._name, self._patience = stamp, read, name, patience
         self.taken: Hashable = None
         self._sum = 0
 
@@ -159,7 +196,7 @@ class SteadyRead:
         ZfuseError
             The plane cannot be had any more, or has changed between two reads.
         """
-        until = time.monotonic() + _PATIENCE
+        since = time.monotonic()
         while True:
             why = ""
             try:
@@ -173,9 +210,8 @@ class SteadyRead:
                     why = "it was rewritten while its stack was being fused"
             except (OSError, ZfuseError) as error:
                 why = reason(error)
-            if time.monotonic() > until:
+            if self._patience.is_over(since):
                 raise ZfuseError(f"{self._name} cannot be read any more ({why or 'it changes'})")
-            time.sleep(0.05)
 
 
 def sidecar(place: Path) -> str:

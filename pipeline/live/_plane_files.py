@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zfuse.errors import ZfuseError, reason
-from zfuse.pipeline.live._follower import Steady, SteadyRead
+from zfuse.pipeline.live._follower import Patience, Steady, SteadyRead
 from zfuse.pipeline.sources import SUFFIXES, open_plane
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class PlaneFile:
         Looks at it while it was steady and could not be read.
     """
 
-    def __init__(self, path: Path, stamp: Stamp) -> None:
+    def __init__(self, path: Path, stamp: Stamp, patience: Patience) -> None:
         self.path = path
+        self._patience = patience
         self.stamp: Stamp | None = stamp
         self.born = stamp.mtime
         self.steady = self.whole = False
@@ -89,7 +90,7 @@ class PlaneFile:
                 planes = _pixels(stack)
             return planes if sample is None else planes[sample]
 
-        read = SteadyRead(self._state, pixels, str(self.path))
+        read = SteadyRead(self._state, pixels, str(self.path), self._patience)
         self._reads.append(read)
         return read
 
@@ -131,10 +132,18 @@ class PlaneFiles:
     ----------
     place
         The folder; it need not exist yet.
+
+    Attributes
+    ----------
+    patience
+        Of all readers.
+    first
+        The first plane that was whole: what it says of all.
     """
 
     def __init__(self, place: Path) -> None:
         self._place = place
+        self.patience = Patience(place)
         self._steady = Steady()
         self._files: dict[str, PlaneFile] = {}
         self._over: set[str] = set()
@@ -153,7 +162,7 @@ class PlaneFiles:
             if name in self._files:
                 self._files[name].changed(now)
             else:
-                self._files[name] = PlaneFile(self._place / name, now)
+                self._files[name] = PlaneFile(self._place / name, now, self.patience)
             self._files[name].steady = self._steady.look(name, now)
         for name, file in self._files.items():
             if name not in listing:

@@ -121,7 +121,7 @@ def watch(
     try:
         return watcher.run()
     except BaseException:
-        watcher.session.abandon()
+        watcher.abandon()
         raise
 
 
@@ -150,6 +150,7 @@ class _Watcher:
         self._progress = progress
         self._follower: Follower | None = None
         self._begun = False
+        self._missing: set[StackKey] = set()  # of those that were announced
 
     def run(self) -> Report:
         """Poll until the end."""
@@ -181,13 +182,19 @@ class _Watcher:
             self.session.abandon()
             return Report(None, problem=f"{self._place}: no stack came")
         while not self._cancel.is_set():
-            report = self.session.end(wait=_LOOK)
+            report = self.session.end(cancelled=bool(self._missing), wait=_LOOK)
             if report.problem != "still at work":
                 return report
         return self._abandoned()
 
-    def _abandoned(self) -> Report:
+    def abandon(self) -> None:
+        """Stop; what was fused stays for the next call."""
+        if self._follower is not None:
+            self._follower.patience.stop.set()
         self.session.abandon()
+
+    def _abandoned(self) -> Report:
+        self.abandon()
         return self.session.end() if self._begun else Report(None, problem="abandoned")
 
     def _hand_on(self, news: Iterator[News]) -> str:
@@ -198,6 +205,7 @@ class _Watcher:
                 case Series():
                     known = {key: value for key, value in self.given.items() if value is not None}
                     self.session.begin(replace(item, **known))
+                    self._missing = {key for key, _ in item.planes} - self.session.done
                     self._begun = True
                     assert self._follower is not None
                     self._follower.done = self.session.done
@@ -206,6 +214,7 @@ class _Watcher:
                 case Frame():
                     self.session.put(item)
                 case StackEnded():
+                    self._missing.discard(item.key)
                     self.session.end_stack(item.key, item.c)
                 case Remark():
                     self._progress.warn(item.line)

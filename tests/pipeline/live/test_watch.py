@@ -13,6 +13,7 @@ import zfuse
 from zfuse.errors import ZfuseError
 from zfuse.live import Report, StackKey, watch
 from zfuse.pipeline.core import Progress
+from zfuse.pipeline.live._follower import Patience, SteadyRead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +182,25 @@ def test_a_folder_that_goes_away_does_not_stop_it(tmp_path: Path) -> None:
     thread.join(60)
     assert [stack.status for stack in reports[0].stacks] == ["complete"]
     assert np.array_equal(fused(tmp_path / "out.ome.zarr"), offline(want))
+
+
+def test_a_share_that_drops_out_while_a_stack_is_read_is_waited_for(tmp_path: Path) -> None:
+    want = planes(6)
+    write(tmp_path / "in", want, "", mark=True)
+    patience = Patience(tmp_path / "in")
+    state = (tmp_path / "in/z2.tif").stat().st_mtime_ns
+    read = SteadyRead(
+        lambda: state, lambda: tifffile.imread(tmp_path / "in/z2.tif"), "z2", patience
+    )
+    shutil.move(tmp_path / "in", tmp_path / "away")
+    back = threading.Timer(0.3, lambda: shutil.move(tmp_path / "away", tmp_path / "in"))
+    back.start()
+    assert np.array_equal(read(), want[2])
+    back.join()
+    shutil.move(tmp_path / "in", tmp_path / "away")
+    patience.stop.set()
+    with pytest.raises(ZfuseError, match="z2 cannot be read any more"):
+        read()
 
 
 @pytest.mark.parametrize(
