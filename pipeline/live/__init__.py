@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.live._report import Report as Report, StackReport as StackReport
     from zfuse.pipeline.live._series import Series as Series
     from zfuse.pipeline.live._session import Session as Session
+    from zfuse.pipeline.live._tap import TappedStream as TappedStream, tap as tap
     from zfuse.pipeline.live._useq import Plan as Plan
     from zfuse.pipeline.live._watch import watch as watch
 
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_report": ["Report", "StackReport"],
         "_series": ["Series"],
         "_session": ["Session"],
+        "_tap": ["TappedStream", "tap"],
         "_useq": ["Plan"],
         "_watch": ["watch"],
     },
