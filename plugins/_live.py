@@ -149,10 +149,18 @@ class LiveImages:
             self.stacks += 1
 
     def take_news(self) -> StackKey | None:
-        """Return the latest stack that came since the last call, None if none did."""
+        """Return the latest stack of which something came since the last call, or None."""
         with self._lock:
             latest, self._latest = self._latest, None
         return latest
+
+    def is_whole(self, key: StackKey) -> bool:
+        """Whether all channels of a stack are there that will come."""
+        series = self.series
+        wanted = {c for c in range(len(series.channels)) if series.planes.get((key, c), 1)}
+        films = dict(self.of(key.p))
+        there = {s.channel for s, film in films.items() if key.t in film.frames and s[0] == "image"}
+        return series.rgb or wanted <= there
 
     def of(self, p: int) -> list[tuple[Shown, Film]]:
         """Return what there is of a position, from bottom to top."""

@@ -167,7 +167,8 @@ class LiveWidget(QWidget):
                 if self.shown.currentText() == _LATEST:
                     self._position = latest.p
                 if latest.p == self._position:
-                    self._show(latest.t)
+                    # Channels come one after the other: the time point before is shown until then.
+                    self._show(latest.t if images.is_whole(latest) else None)
                 self._list_positions()
         if ended is not None:
             self._end(ended)

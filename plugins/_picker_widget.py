@@ -115,7 +115,10 @@ class PickerWidget(QWidget):
             box.blockSignals(False)
             self._layers[box] = fitting
         self._picker.forget()
-        self.text.setText(_HINT if found[self.stack] else "No stack is open: open one with planes.")
+        if not found[self.stack]:
+            self.text.setText("No stack is open: open one with planes.")
+        elif self.picked is None:
+            self.text.setText(_HINT)
 
     def _chosen(self, box: QComboBox) -> Image | None:
         fitting, index = self._layers.get(box, []), box.currentIndex()

@@ -32,7 +32,7 @@ def demo_stack() -> list[LayerData]:
 
     phantom = render_phantom(_PLANES, _EDGE, relief="diatoms")
     size = (phantom.z_step, phantom.pixel_size, phantom.pixel_size)
-    return [_layer(phantom.planes, "diatoms (simulated)", size)]
+    return [_layer(phantom.planes, "diatoms", size)]
 
 
 def two_channel_stack() -> list[LayerData]:
@@ -53,7 +53,7 @@ def two_channel_stack() -> list[LayerData]:
         optics = settings.optics
         size = (optics.z_step, optics.pixel_size, optics.pixel_size)
         look = {"colormap": colour, "blending": "additive"}
-        found.append(_layer(simulate(settings).planes, f"{name} (simulated)", size, **look))
+        found.append(_layer(simulate(settings).planes, name, size, **look))
     return found
 
 

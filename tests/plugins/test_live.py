@@ -41,6 +41,7 @@ def test_results_are_shown_by_position_channel_and_time() -> None:
     assert images.take_news() is None
     images.put(StackKey(1, 0), 0, _fused(3))
     images.put(StackKey(1, 1), 1, _fused(4))
+    assert not images.is_whole(StackKey(1, 0))
     assert images.take_news() == StackKey(1, 1)
     assert images.take_news() is None
     assert images.of(0) == []
@@ -63,6 +64,7 @@ def test_results_are_shown_by_position_channel_and_time() -> None:
 def test_channels_that_decide_together_share_their_maps() -> None:
     images = LiveImages(Acquisition(channels=2).series())
     images.put(StackKey(0, 0), None, _fused(3, (2, 4, 5)))
+    assert images.is_whole(StackKey(0, 0))
     assert [s for s, _ in images.of(0)] == [
         Shown("confidence", None), Shown("depth", None), Shown("image", 0), Shown("image", 1)
     ]  # fmt: skip
