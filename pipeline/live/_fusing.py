@@ -61,6 +61,11 @@ class LiveStack:
         """All lanes are fused."""
         return len(self._results) == len(self.lanes)
 
+    def cut(self) -> None:
+        """Know that the acquisition was cancelled: lanes of unknown length are short."""
+        for index in self.open_lanes():
+            self.lanes[index].short |= self.lanes[index].expected is None
+
     def open_lanes(self, c: int | None = None) -> list[int]:
         """Return the lanes that are not fused yet: all, or that of a channel."""
         return [
@@ -131,7 +136,7 @@ class LiveStack:
         short = not self.lanes
         for index, lane in enumerate(self.lanes):
             count = self._results[index][1] if index in self._results else 0
-            short |= lane.expected is not None and count < lane.expected
+            short |= lane.short
             for c in lane.channels:
                 planes[c] = count
         remarks = [

@@ -49,6 +49,8 @@ class Lane:
     ----------
     remarks
         What was left out.
+    short
+        Planes are known to be missing.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Lane:
         self.channels = channels
         self.expected = expected
         self.remarks: list[str] = []
+        self.short = False
         self._folds, self._budget, self._check = folds, budget, check
         self._marks: dict[tuple[int, int], bytes | None] = {}
         self._frames: dict[int, dict[int, Frame | None]] = {}  # by plane and channel
@@ -118,6 +121,8 @@ class Lane:
             A plane cannot be read any more, or the method refuses them.
         """
         planes = self._whole()
+        missing = sorted(set(range(planes[-1])) - set(planes)) if planes else []
+        self.short |= bool(missing) or len(planes) < (self.expected or 0)
         if not planes:
             if self._frames:
                 self._say("no plane has all its channels")
@@ -130,8 +135,7 @@ class Lane:
         self._folds.give_back(self._fold)
         self._fold = None
         self.drop()
-        if planes[-1] >= len(planes):
-            missing = sorted(set(range(planes[-1])) - set(planes))
+        if missing:
             self._say(f"missing planes: {', '.join(map(str, missing))}")
             fused = replace(fused, depth=_at(fused.depth, planes))
         return fused, len(planes)

@@ -87,19 +87,21 @@ class FrameQueue:
         self._items: deque[Frame | Lost | Ended] = deque()
         self._changed = Condition(Lock())
         self._closed = False
+        self._lost: set[StackKey] = set()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put_frame(self, frame: Frame) -> None:
         """Append a frame, without its pixels when there is no room for them. Never blocks."""
-        if self._closed:
+        if self._closed or frame.key in self._lost:
             return
         item: Frame | Lost = frame
         if frame.pixels is not None and not self._budget.take(frame.pixels.nbytes):
             if frame.read is not None:
                 item = replace(frame, pixels=None)
-            else:
+            else:  # the rest of its stack serves nothing, and may not crowd out others
+                self._lost.add(frame.key)
                 item = Lost(
                     frame.key,
                     f"plane {frame.z} of channel {frame.c} came when "

@@ -127,6 +127,8 @@ class Worker:
         for key in sorted(self._open):
             try:
                 stack = self._open[key]
+                if cancelled:
+                    stack.cut()
                 self._fuse(stack, stack.open_lanes())
             except Exception as error:
                 self._fail(key, error)

@@ -109,6 +109,19 @@ def test_stack_of_unknown_length_ends_when_told() -> None:
     assert_same(results[ONE, 0], zfuse.fuse(SOME.stack(ONE), "select"))
 
 
+@pytest.mark.parametrize("came", [[0, 1, 3], [1, 2]])
+def test_stack_of_unknown_length_with_a_gap_is_partial(came: list[int]) -> None:
+    report, _ = run(SOME, [*(f for f in SOME.frames() if f.z in came), ONE], planes={})
+    assert (report.stacks[0].status, report.stacks[0].planes) == ("partial", (len(came),))
+
+
+def test_stack_of_unknown_length_that_is_cancelled_is_partial() -> None:
+    acquisition = Acquisition(times=2)
+    ended = [*acquisition.frames([ONE]), ONE, *acquisition.frames([StackKey(0, 1)])]
+    report, _ = run(acquisition, ended, planes={}, cancelled=True)
+    assert [stack.status for stack in report.stacks] == ["complete", "partial"]
+
+
 def test_one_channel_may_end_before_the_other() -> None:
     acquisition, results = Acquisition(channels=2), Results()
     session = Session(None, workers=2, on_fused=results)
@@ -352,6 +365,7 @@ def test_put_never_waits() -> None:
     lost = [stack for stack in report.stacks if stack.status == "failed"]
     assert len(report.stacks) == 300
     assert 0 < len(lost) < 300
+    assert len(lost) <= 300 - 1 - 40_000_000 // stack.nbytes  # others are not crowded out
     assert lost[-1].reason == (
         "plane 0 of channel 0 came when 40 MB were waiting to be fused, and cannot be read again; "
         "give more memory"
