@@ -19,6 +19,7 @@ from support import writers
 import zfuse
 from zfuse.live import watch
 from zfuse.pipeline.core import Progress
+from zfuse.pipeline.sources import open_fused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,18 +71,22 @@ def check(output: Path, *, partial: bool = False) -> int:
     for p in range(writers.POSITIONS):
         if partial and not (output / str(p)).exists():
             continue
-        with zfuse.open(output / str(p)) as stack:
-            notes = stack_notes(output / str(p))
-            times = stack.shape[0]
-            image = np.asarray(stack).reshape(times, stack.shape[1], *writers.SIZE)
-        for said in notes:
-            for c, planes in enumerate(said["planes"]):
-                if said["status"] == "failed" or not planes:
+        for said in stack_notes(output / str(p)):
+            failed = said["status"] == "failed"
+            found = None if failed else open_fused(output / str(p), time=said["t"])
+            for c, planes in enumerate(said.get("planes", ())):
+                if found is None or not planes:
                     assert partial
                     continue
                 assert partial or planes == writers.PLANES
-                want = zfuse.fuse(writers.truth(said["t"], p, c)[:planes], "select").image
-                assert np.array_equal(image[said["t"], c], want), (p, said, c)
+                want = zfuse.fuse(writers.truth(said["t"], p, c)[:planes], "select")
+                assert np.array_equal(found.image[c], want.image), (p, said, c)
+                for map_, expected in (
+                    (found.depth, want.depth), (found.confidence, want.confidence)
+                ):  # fmt: skip
+                    assert map_ is not None
+                    got = map_.reshape(-1, *writers.SIZE)[c]  # stored in steps of 1/256
+                    assert np.allclose(got, expected, rtol=0, atol=1 / 256, equal_nan=True)
                 count += 1
     assert partial or count == writers.TIMES * writers.POSITIONS * writers.CHANNELS
     return count
