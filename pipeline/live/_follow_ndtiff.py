@@ -149,7 +149,16 @@ class NDTiffFollower:
             elif (old := self._images.get(spot)) is None or not old.whole:
                 self._images[spot] = _Image(self._place, entry, self._count, self.patience)
         self._steady.look("index", (self._index.size, self._count))
+        self._steady.look("files", self._files())
         return remarks
+
+    def _files(self) -> object:
+        """Return what the TIFFs look like: they grow before the index tells of it."""
+        try:
+            found = [path.stat() for path in sorted(self._place.glob("*.tif"))]
+        except OSError:
+            return None
+        return [(now.st_size, now.st_mtime_ns) for now in found]
 
     def _grouped(self) -> dict[Place, dict[str, dict[str, _Image]]]:
         groups: dict[Place, dict[str, dict[str, _Image]]] = defaultdict(lambda: defaultdict(dict))

@@ -6,6 +6,7 @@ at the end. Must not know: codecs, shards and metadata (`sources`), who fuses.
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ __all__ = ["ZarrFollower"]
 
 _PROBES = 2000  # stacks of which nothing was seen that are looked for in one poll
 _METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+_MOST_FILES = 1000  # that are looked at to know whether someone still writes
 _STUBBORN = 5  # looks at a plane that does not change and cannot be read, before that is said
 
 Plane = tuple[int, int, int, int]  # p, t, c, z
@@ -121,8 +123,9 @@ class ZarrFollower:
             self._why = reason(error)
             return
         for p, member in enumerate(self._members):
-            state = self._metadata_state(self._place / member)
+            state = self._metadata_state(self._place / member, self._folder(p, member))
             self._steady.look(("metadata", p), state)
+            self._steady.look(("end", p), _end_of(self._folder(p, member)))
             if state == self._states.get(p):
                 continue
             try:
@@ -133,23 +136,20 @@ class ZarrFollower:
             self._images[p] = image
             self._states[p] = state
 
-    def _metadata_state(self, image: Path) -> object:
-        places = [image]
-        if (known := self._images.get(self._number(image))) is not None:
-            places.append(known.planes.folder)
-        else:
-            places.append(image / "0")
+    def _folder(self, p: int, member: str) -> Path:
+        """Return the folder of an image's array, by custom where it is not known yet."""
+        known = self._images.get(p)
+        return self._place / member / "0" if known is None else known.planes.folder
+
+    def _metadata_state(self, image: Path, array: Path) -> object:
         found = []
-        for path in (folder / name for folder in places for name in _METADATA):
+        for path in (folder / name for folder in (image, array) for name in _METADATA):
             try:
                 now = path.stat()
             except OSError:
                 continue
             found.append((str(path), now.st_size, now.st_mtime_ns, now.st_ino))
         return tuple(found)
-
-    def _number(self, image: Path) -> int:
-        return next(p for p, member in enumerate(self._members) if self._place / member == image)
 
     def _series(self) -> Series:
         image = next(iter(self._images.values()))
@@ -298,6 +298,17 @@ class ZarrFollower:
             self._seen.add(place)
         if gone and (blank or place in self._seen):
             yield Remark(f"{name}: planes {_spell(gone)} are not there; taken as not acquired")
+
+
+def _end_of(array: Path) -> object:
+    """Return what the newest chunks look like, also those that the metadata do not speak of yet."""
+    chunks = array / "c" if (array / "c").is_dir() else array
+    try:
+        last = max((int(p.name), p) for p in chunks.iterdir() if p.name.isdecimal())[1]
+        files = itertools.islice((file for file in last.rglob("*")), _MOST_FILES)
+        return sorted((str(file), file.stat().st_size) for file in files)
+    except (OSError, ValueError):
+        return None
 
 
 def _spell(numbers: list[int]) -> str:

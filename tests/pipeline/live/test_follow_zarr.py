@@ -248,3 +248,20 @@ def test_ome_writers(tmp_path: Path, backend: str) -> None:
     assert seen.remarks == []
     for t, p, c in np.ndindex(3, 2, 2):
         assert np.array_equal(seen.stack(p, t, c), want[t, p, c])
+
+
+def test_chunks_that_the_metadata_do_not_speak_of_yet_are_no_idleness(tmp_path: Path) -> None:
+    follower = ZarrFollower(tmp_path / "a.ome.zarr")
+    create(tmp_path / "a.ome.zarr", (1, 1, 3, 24, 32))
+    seen = Followed(follower).poll(3)
+    before = follower.activity
+    assert follower.activity == before
+    hidden = tmp_path / "a.ome.zarr/0/c/1/0/0/0"
+    hidden.mkdir(parents=True)
+    for size in (10, 20):
+        (hidden / "0").write_bytes(bytes(size))
+        seen.poll()
+        assert follower.activity > before
+        before = follower.activity
+    seen.poll()
+    assert follower.activity == before
