@@ -190,7 +190,7 @@ class FuseWidget(QWidget):
         self.results, self._to_add, self._hidden = [], None, True
         self._running[:] = [self.job]
         self._worker = create_worker(_outcome, self.job, _start_thread=False)
-        self._worker.returned.connect(self._ended)
+        self._worker.returned.connect(self._answered)
         self._worker.errored.connect(self._ended)
         self.bar.setRange(0, 0)
         self.bar.show()
@@ -287,7 +287,10 @@ class FuseWidget(QWidget):
             self.bar.setValue(round(100 * job.fraction))
             self.status.setText("\n".join([_left(job.seconds_left), *job.lines]))
 
-    def _ended(self, error: BaseException | None = None) -> None:
+    def _answered(self, errors: list[BaseException]) -> None:
+        self._ended(errors[0] if errors else None)
+
+    def _ended(self, error: BaseException | None) -> None:
         """Take the run's last tiles, or its layers away; say what went wrong."""
         job, layers = self.job, self.viewer.layers
         if job is None:
@@ -324,13 +327,16 @@ class _Stop:
             job.cancel()
 
 
-def _outcome(job: FuseJob) -> ZfuseError | Cancelled | None:
-    """Run; what the user can do something about is an answer, and no error of ours."""
+def _outcome(job: FuseJob) -> list[BaseException]:
+    """Run; what the user can do something about is an answer, and no error of ours.
+
+    In a list, as a worker raises what it is answered by an exception.
+    """
     try:
         job.run(wait=True)
     except (ZfuseError, Cancelled) as error:
-        return error
-    return None
+        return [error]
+    return []
 
 
 def _left(seconds: float | None) -> str:

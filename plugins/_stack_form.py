@@ -179,10 +179,10 @@ class StackForm(QWidget):
     def _ask_folder(self) -> None:
         self.choose_file(QFileDialog.getExistingDirectory(self, "OME-Zarr or folder of planes"))
 
-    def _opened(self, found: list[FileChoice] | ZfuseError) -> None:
+    def _opened(self, found: list[FileChoice] | str) -> None:
         self._looking = None
-        if isinstance(found, ZfuseError):
-            show_error(str(found))
+        if isinstance(found, str):
+            show_error(found)
             self._fill()
             return
         self._files = found + [one for one in self._files if one.path != found[0].path]
@@ -265,11 +265,12 @@ def _facts(choice: Choice, axes: str) -> str:
     return ", ".join([*words, choice.dtype])
 
 
-def _look_into(path: str) -> list[FileChoice] | ZfuseError:
+def _look_into(path: str) -> list[FileChoice] | str:
+    """Return what is in a path, or why it cannot be fused."""
     try:
         return file_choices(path)
     except ZfuseError as error:
-        return error
+        return str(error)
 
 
 def _micrometers(tip: str) -> QDoubleSpinBox:
