@@ -41,16 +41,6 @@ def add_widget(qapp: Any) -> Callable[..., Any]:
     return add
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what notifications said."""
-    lines: list[str] = []
-    for place in ("_fuse_widget", "_stack_form"):
-        monkeypatch.setattr(f"zfuse.plugins.{place}.show_error", lines.append)
-    monkeypatch.setattr("zfuse.plugins._fuse_widget.show_info", lines.append)
-    return lines
-
-
 def slow(planes: Any, seconds: float = 0.05) -> Any:
     """Return planes that take their time."""
 
