@@ -90,6 +90,7 @@ class Worker:
         self._on_fused, self._progress = on_fused, progress
         self._reports = dict(reports)
         self._channels = 1 if series.rgb else len(series.channels)
+        self._unwritten: dict[StackKey, str] = {}
         self._late: Counter[StackKey] = Counter()
         self._open: dict[StackKey, LiveStack] = {}
         self._frames: tuple[tuple[int, ...], np.dtype[Any]] | None = None
@@ -139,6 +140,15 @@ class Worker:
         report = Report(None, self.reports, cancelled=cancelled)
         if self._output is None:
             return report
+        if self._unwritten:  # published, they could not be written any more
+            self._output.leave()
+            *_, why = self._unwritten.values()
+            plural = "" if len(self._unwritten) == 1 else "s"
+            return replace(
+                report,
+                problem=f"{len(self._unwritten)} stack{plural} could not be written: {why}; a "
+                "session on the same output goes on with those that were",
+            )
         try:
             self._output.finish(tuple(self._reports.values()), cancelled=cancelled)
         except Exception as error:
@@ -217,7 +227,11 @@ class Worker:
             return
         joined, report = stack.joined(), stack.report()
         if self._output is not None:
-            self._output.write(report, joined)
+            try:
+                self._output.write(report, joined)
+            except ZfuseError as error:
+                self._unwritten[report.key] = reason(error)
+                raise
         self._close(report)
 
     def _tell(self, stack: LiveStack, channels: tuple[int, ...], fused: Fused) -> None:

@@ -93,7 +93,11 @@ def test_an_acquisition_is_fused_as_it_would_be_offline(core, tmp_path) -> None:
         same(results[key, c], recorder.offline(key, c))
     assert report.output == str(tmp_path / "fused.ome.zarr")
     written = zarr.open_group(tmp_path / "fused.ome.zarr", mode="r")
-    arrays = [a for _, a in written.members(max_depth=None) if isinstance(a, zarr.Array)]
+    arrays = [
+        a
+        for _, a in sorted(written.members(max_depth=None), key=lambda m: m[0])
+        if isinstance(a, zarr.Array)
+    ]
     full = [a for a in arrays if a.shape[-2:] == (160, 192) and a.dtype == np.uint16]
     assert len(full) == 2, "one image a position"
     for p, image in enumerate(full):

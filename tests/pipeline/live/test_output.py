@@ -440,11 +440,11 @@ class TestPlace:
         assert not (tmp_path / NAME).exists()
 
 
-def test_full_disk_fails_the_stack_and_no_more(
+def test_full_disk_fails_the_stack_which_may_come_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acquisition, write, calls = Acquisition(times=3), _shards._write_all, []
-    run(acquisition, tmp_path / "whole.ome.zarr", [StackKey(0, 0), StackKey(0, 2)])
+    run(acquisition, tmp_path / "whole.ome.zarr")
 
     def full(file: Any, data: bytes) -> None:
         calls.append(file)
@@ -452,12 +452,19 @@ def test_full_disk_fails_the_stack_and_no_more(
             raise OSError(errno.ENOSPC, "no space left")
         write(file, data)
 
-    monkeypatch.setattr(_shards, "_write_all", full)
-    report = run(acquisition, tmp_path / NAME)
+    with monkeypatch.context() as patch:
+        patch.setattr(_shards, "_write_all", full)
+        report = run(acquisition, tmp_path / NAME)
     assert [stack.status for stack in report.stacks] == ["complete", "failed", "complete"]
     assert "disk full, or quota used up" in report.stacks[1].reason
+    assert report.output is None
+    assert report.problem.startswith("1 stack could not be written: disk full")
+    check_valid(tmp_path / GROWING)
+    told = []
+    report = run(acquisition, tmp_path / NAME, on_fused=lambda key, *_: told.append(key))
+    assert told == [StackKey(0, 1)]
     assert report.output
-    assert_pixels(pixels(tmp_path / NAME), pixels(tmp_path / "whole.ome.zarr"))
+    assert content(tmp_path / NAME) == content(tmp_path / "whole.ome.zarr")
 
 
 def test_full_disk_at_the_end_leaves_what_can_be_gone_on_with(
