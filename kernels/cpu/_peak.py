@@ -197,12 +197,22 @@ def _end_offset(q, r, floor):
 
 
 @jit
+def _count_ends(index, last):
+    count = 0
+    for x in range(index.size):
+        count += int32((index[x] == uint16(0)) | (index[x] == uint16(last)))
+    return count
+
+
+@jit
 def _find_ends(index, last, ends):
     """Write where the peak is the first or the last plane, and return how often."""
+    if _count_ends(index, last) == 0:  # in most rows of most stacks, and this loop vectorises
+        return 0
     count = 0
     for x in range(index.size):
         ends[count] = x
-        count += (index[x] == uint16(0)) | (index[x] == uint16(last))
+        count += int32((index[x] == uint16(0)) | (index[x] == uint16(last)))
     return count
 
 

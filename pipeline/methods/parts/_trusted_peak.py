@@ -79,7 +79,7 @@ class TrustedPeak(FocusPeak):
     def finish(self) -> tuple[Plane, Plane]:
         """Return depth in planes and its probability in the core, both (h, w)."""
         depth, stands_out = super().finish()
-        evidence = peak_evidence(self, depth, halved(depth), stands_out)
+        evidence = peak_evidence(self, depth, None, stands_out)
         sure = Trust(self._kind, (np.log(self.planes),)).probability(evidence)
         confidence = self.spare
         interpolate_where(sure, stands_out, confidence)
@@ -104,7 +104,7 @@ def depth_peak(region: Region, signal: Signal, dtype: np.dtype[Any]) -> TrustedP
 def peak_evidence(
     peak: FocusPeak,
     depth: Plane,
-    settled: Plane,
+    settled: Plane | None,
     stands_out: Plane,
     part: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> Evidence:
@@ -117,11 +117,13 @@ def peak_evidence(
     depth, stands_out
         What it finished with, (h, w).
     settled
-        The depth at half size that is judged.
+        The depth at half size that is judged; None: the peak's own.
     part
         Which part of the peak's region these are; it begins at an even row and column.
     """
     here = ScalePeak(halved(depth), halved(stands_out), _GAIN * peak.window)
+    if settled is None:
+        settled = here.depth
     index, before, after = (np.ascontiguousarray(side[part]) for side in (peak.index, *peak.sides))
     further = np.empty((2, *settled.shape), np.float32)
     compare_sides(index, before, after, peak.planes, further)
