@@ -133,7 +133,8 @@ class _News(NamedTuple):
 class Attachment:
     """A listener at a microscope; see `attach`.
 
-    A context manager: at its end it detaches and waits until everything is fused.
+    A context manager: at its end it waits until everything that was begun is acquired and fused,
+    and detaches.
     """
 
     def __init__(
@@ -205,6 +206,8 @@ class Attachment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self.wait()  # an acquisition in another thread comes to its end
         self.detach()
         if kind is None:
             self.wait()
