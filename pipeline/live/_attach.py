@@ -133,8 +133,7 @@ class _News(NamedTuple):
 class Attachment:
     """A listener at a microscope; see `attach`.
 
-    A context manager: at its end it waits until everything that was begun is acquired and fused,
-    and detaches.
+    A context manager: at its end it detaches and waits until everything is fused.
     """
 
     def __init__(
@@ -206,8 +205,6 @@ class Attachment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.wait()  # an acquisition in another thread comes to its end
         self.detach()
         if kind is None:
             self.wait()

@@ -78,14 +78,11 @@ class Growing:
     frames
         Where ome-writers ends, it lists the frames that it wrote: their indices along the axes of
         the file but y and x. None before.
-    lacks_channels
-        It names more channels than it has so far: channels are what it grows along.
     """
 
     stack: Stack
     planes: GrowingPlanes
     frames: frozenset[tuple[int, ...]] | None
-    lacks_channels: bool
 
 
 def members(place: str) -> list[str]:
@@ -138,10 +135,7 @@ def growing(place: str, member: str) -> Growing:
     else:
         stack, attributes = _image(node, source, True), node.attrs.asdict()
     assert isinstance(stack.reader, ZarrReader)
-    omero = _ngff.ome_attributes(attributes).get("omero")
-    named = omero.get("channels") if isinstance(omero, dict) else None
-    lacks = isinstance(named, list) and len(named) > stack.shape[1]
-    return Growing(stack, stack.reader.growing(), _frames(attributes), lacks)
+    return Growing(stack, stack.reader.growing(), _frames(attributes))
 
 
 def _frames(attributes: dict[str, Any]) -> frozenset[tuple[int, ...]] | None:

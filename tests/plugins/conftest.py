@@ -74,6 +74,14 @@ def spare_none() -> None:
         ctypes.c_ssize_t.from_address(id(None)).value += 2**40
 
 
+def _keep_none() -> None:
+    """Make up for PySide6 6.12.0, which loses a reference of None with each call; see pyproject."""
+    import ctypes
+
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 @pytest.fixture(scope="session")
 def qapp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The one Qt application."""
@@ -84,6 +92,7 @@ def qapp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with screen():
         from napari.qt import get_qapp
 
+        _keep_none()
         yield get_qapp()
 
 

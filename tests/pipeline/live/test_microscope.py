@@ -72,8 +72,7 @@ def test_the_demo_fuses_while_it_acquires(tmp_path, capsys) -> None:
     assert capsys.readouterr().out.count("ms after its last plane") == 2 * 4
     shown = np.asarray(Image.open(result.picture).convert("RGB"))
     assert shown.std() > 20
-    # A stack that is still to come is empty tiles of 54,000 px; pixels of an image may be as dark.
-    assert (shown == 26).all(-1).sum() < 10_000, "no stack is still to come"
+    assert (shown == 26).all(-1).sum() < 1000, "no stack is still to come"
     assert {path.name for path in tmp_path.iterdir()} == {
         ".zfuse-demo-live",
         "live-fused.ome.zarr",
