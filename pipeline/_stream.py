@@ -164,6 +164,8 @@ class Fold:
     def finish(self) -> Fused:
         """Return the fused image, depth and confidence, as `zfuse.fuse` does.
 
+        Where planes are needed again that cannot be had, the stack is lost: `restart`.
+
         Raises
         ------
         ZfuseError
@@ -178,8 +180,8 @@ class Fold:
             )
         if self._fold is None or self._next == 0:
             raise ZfuseError("no plane came: a stack needs at least one")
+        self._finished = True  # also if it fails: nobody knows how far it came
         fused = self._fold.finish()
-        self._finished = True
         return fused if len(self._shape) == 3 else replace(fused, image=fused.image[0])
 
     def restart(self) -> None:
@@ -203,7 +205,9 @@ class Fold:
         return Refold(self._method, decisions, self._workers, like, self._kept, given=given)
 
     def _take(self, fold: Refold, block: NDArray[Any], *, copy: bool) -> None:
+        self._finished = True  # if it fails
         fold.take(block, copy=copy)
+        self._finished = False
         self._next += len(block)
 
     def _checked(self, planes: NDArray[Any], z: int) -> NDArray[Any]:

@@ -219,17 +219,22 @@ def test_a_replay_of_other_planes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "dtype", "message"),
     [
-        ("adaptive", np.uint16, "method 'adaptive' takes all planes 2 times, but keep=20000 bytes"),
-        ("laplacian", np.float32, "folded once more, calibrated on all, but keep=20000 bytes do"),
+        ("adaptive", np.uint16, "method 'adaptive' takes all planes 2 times, but keep=30000 bytes"),
+        ("laplacian", np.float32, "folded once more, calibrated on all, but keep=30000 bytes do"),
     ],
 )
 def test_planes_that_were_not_kept_are_missed(name: str, dtype: Any, message: str) -> None:
     planes = STACKS["u16"][0].astype(dtype)
-    fold = zfuse.Fold(method=name, keep=20_000)
+    fold = zfuse.Fold(method=name, keep=30_000)
     for z, plane in enumerate(planes):
         fold.add(plane, z)
     with pytest.raises(zfuse.ZfuseError, match=message):
         fold.finish()
+    with pytest.raises(zfuse.ZfuseError, match="restart"):  # half of it was folded again
+        fold.finish()
+    fold.restart()
+    fold.add(planes[0], 0)
+    assert_same(fold.finish(), zfuse.fuse(planes[:1], name))
 
 
 def test_a_fold_takes_one_stack_after_the_other() -> None:
