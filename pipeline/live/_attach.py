@@ -113,7 +113,7 @@ def attach(
             "a name that ends in .ome.zarr"
         )
     of_fusing = {key: settings[key] for key in ("workers", "min_confidence") if key in settings}
-    _rehearse(Session(None, method, **of_fusing), _dtype(source))
+    _rehearse(Session(None, method, **of_fusing), *_camera(source))
     return Attachment(runner, session, None if output is None else Path(output), overwrite)
 
 
@@ -335,14 +335,15 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
-def _rehearse(session: Session, dtype: str) -> None:
+def _rehearse(session: Session, dtype: str, rgb: bool) -> None:
     """Fuse a little stack: kernels are compiled now, and a wrong setting is refused now.
 
     Compiling takes seconds, in which Python does nothing else: the acquisition would wait for it.
     """
-    planes = np.random.default_rng(0).integers(0, 200, (4, 128, 128)).astype(dtype)
+    shape = (4, 3, 128, 128) if rgb else (4, 128, 128)
+    planes = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     key = StackKey(0, 0)
-    session.begin(Series("rehearsal", "zfuse", planes={(key, 0): len(planes)}))
+    session.begin(Series("rehearsal", "zfuse", planes={(key, 0): len(planes)}, rgb=rgb))
     for z, plane in enumerate(planes):
         session.put(Frame(key, 0, z, plane))
     (stack,) = session.end().stacks
@@ -350,12 +351,13 @@ def _rehearse(session: Session, dtype: str) -> None:
         raise ZfuseError(stack.reason)
 
 
-def _dtype(source: Any) -> str:
-    """Return what the pixels of a core's camera are; 16 bits where there is none yet."""
+def _camera(source: Any) -> tuple[str, bool]:
+    """Return dtype and colour of a core's camera; 16 bits and grey where there is none yet."""
     try:
-        return "uint8" if source.getBytesPerPixel() in (1, 4) else "uint16"
+        components = max(1, source.getNumberOfComponents())
+        return f"uint{8 * (source.getBytesPerPixel() // components or 2)}", components > 1
     except (AttributeError, RuntimeError):
-        return "uint16"
+        return "uint16", False
 
 
 def _connect(signal: Any, slot: Callable[..., None]) -> None:
