@@ -177,14 +177,16 @@ class Session:
             }
             reports = self._output.begin(series, settings, each=decisions.each)
         self._done = frozenset(reports)
-
-        folds = Folds(
-            self._method, decisions, self._workers, series.rgb, self._budget.limit,
-        )  # fmt: skip
-        self._worker = Worker(
-            series, decisions, folds, self._budget, self._output, reports,
-            self._min_confidence, self._on_fused, self._progress,
-        )  # fmt: skip
+        try:
+            folds = Folds(self._method, decisions, self._workers, series.rgb, self._budget.limit)
+            self._worker = Worker(
+                series, decisions, folds, self._budget, self._output, reports,
+                self._min_confidence, self._on_fused, self._progress,
+            )  # fmt: skip
+        except BaseException:
+            if self._output is not None:
+                self._output.leave()
+            raise
         self._thread.start()
         if self._on_begin is not None:
             try:
