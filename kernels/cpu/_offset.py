@@ -96,8 +96,8 @@ def add_offset(
 
 
 @jit
-def _solve_row(depth, level, slope, floor, planes, width, pull, gain, noise):
-    """Write pull, gain and noise of one row; see `settle_offset`."""
+def _solve_row(depth, level, slope, floor, planes, width, pull, gain):
+    """Write pull and gain of one row; see `settle_offset`."""
     scale = float32(1) / (float32(6) * width * width)
     reach = width * float32(np.sqrt(6.0))
     for x in range(depth.size):
@@ -120,15 +120,13 @@ def _solve_row(depth, level, slope, floor, planes, width, pull, gain, noise):
         spread = max(h11 - h01 * h01 / h0, float32(0))
         pull[x] = y1 - h01 * a
         gain[x] = a * spread
-        noise[x] = f * (float32(_ALONE) * f + float32(4) * max(a, float32(0))) * spread
 
 
-_ALONE = 5.67  # variance of a window's sum of noise energy, of the mean² of one pixel (measured)
 _MOST = 0.7  # planes: further off the model of one peak does not hold
 
 
 @jit
-def _settle_row(depth, pull, gain, noise, y, x, radius, scale, agreement, force, weight, spread):
+def _settle_row(depth, pull, gain, y, x, radius, scale, agreement, force, weight, spread):
     """Add up the discs round the pixels of row `y` from column `x` on."""
     width = force.size
     force[:] = float32(0)
@@ -143,7 +141,7 @@ def _settle_row(depth, pull, gain, noise, y, x, radius, scale, agreement, force,
             _agree(depth[i, j : j + width], here, scale, agreement)
             add_product(agreement, pull[i, j : j + width], force)
             add_product(agreement, gain[i, j : j + width], weight)
-            _add_spread(agreement, noise[i, j : j + width], spread)
+            _add_spread(agreement, pull[i, j : j + width], spread)
 
 
 @jit
@@ -155,9 +153,10 @@ def _agree(there, here, scale, agreement):
 
 
 @jit
-def _add_spread(agreement, noise, spread):
+def _add_spread(agreement, pull, spread):
     for x in range(agreement.size):
-        spread[x] += agreement[x] * agreement[x] * noise[x]
+        force = agreement[x] * pull[x]
+        spread[x] += force * force
 
 
 @jit
@@ -197,13 +196,17 @@ def settle_offset(
         a = (level - f Σ h) / h_00
         pull = slope + f Σ h' - a h_01
         gain = a (h_11 - h_01² / h_00)
-        noise = (5.67 f² + 4 f a) (h_11 - h_01² / h_00)      variance of pull
 
-    Pull, gain and noise are added up over discs whose depths agree, by
+    Pull and gain are added up over discs whose depths agree, by
     k = max(1 - (p_j - p)² / (6 tolerance²), 0)³, and δ is what a prior variance leaves of it, for
     each radius of what the one before has left::
 
-        δ = Σ k (pull - gain δ') / (Σ k gain + Σ k² noise / (prior Σ k gain))
+        δ = Σ k pull / (Σ k gain + Σ (k pull)² / (prior Σ k gain))
+        pull ← pull - gain δ
+
+    How far the pulls in a disc scatter round 0 is their variance, whatever makes them differ:
+    noise, the grain of the texture, a model that does not fit. (White, Econometrica 48, 1980, of
+    heteroscedastic regression.) What is known of noise alone says too little where there is none.
 
     Parameters
     ----------
@@ -229,13 +232,13 @@ def settle_offset(
     shape = (height + 2 * most, columns + 2 * most)
     # Beyond the edge nothing pulls.
     depth, pull = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    gain, noise = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    gain = np.zeros(shape, np.float32)
     inside = slice(most, most + columns)
     for y in range(height):
         depth[y + most, inside] = sums.depth[y]
         _solve_row(
             sums.depth[y], sums.level[y], sums.slope[y], floor[y], planes, np.float32(width),
-            pull[y + most, inside], gain[y + most, inside], noise[y + most, inside],
+            pull[y + most, inside], gain[y + most, inside],
         )  # fmt: skip
     scratch = np.empty((4, columns), np.float32)
     step = np.empty((height, columns), np.float32)
@@ -244,7 +247,7 @@ def settle_offset(
     for i in range(radii.size):
         for y in range(height):
             _settle_row(
-                depth, pull, gain, noise, y + most, most, radii[i], scale, scratch[0], scratch[1],
+                depth, pull, gain, y + most, most, radii[i], scale, scratch[0], scratch[1],
                 scratch[2], scratch[3],
             )  # fmt: skip
             _shrink_row(scratch[1], scratch[2], scratch[3], priors[i], step[y])

@@ -119,13 +119,13 @@ def update_peak(peak, z, y, x0, score, won):
 
 
 @jit
-def _stand_out_row(best, planes, share):
+def _stand_out_row(best, planes, least, share):
     """Turn the total into the peak's share above the mean of all other planes; see below."""
     count = float32(max(planes - 1, 1))
     several = planes > 1
     for x in range(share.size):
         b = best[x]
-        others = (share[x] - b) / count
+        others = max((share[x] - b) / count, least)
         above = float32(1) - others / b if b > float32(0) else float32(0)
         share[x] = max(above, float32(0)) if several else float32(0)
 
@@ -151,6 +151,7 @@ def finish_focus(
     planes: int,
     depth: NDArray[np.float32],
     confidence: NDArray[np.float32],
+    least: float = 0.0,
 ) -> None:
     """Turn the running peak into depth and confidence.
 
@@ -163,7 +164,7 @@ def finish_focus(
     three are level (p + q - 2 > -1e-6), it is i. The confidence is the peak's share above the mean
     of all other planes, and 0 where the peak is::
 
-        confidence = max(1 - (Σ_z s_z - s_i) / ((planes - 1) s_i), 0).
+        confidence = max(1 - max((Σ_z s_z - s_i) / (planes - 1), least) / s_i, 0).
 
     Parameters
     ----------
@@ -175,10 +176,12 @@ def finish_focus(
         Result, in planes. May be `peak.best`.
     confidence : (h, w) float32
         Result, 0 … 1; 0 throughout when there is one plane. May be `peak.total`.
+    least : float
+        A score that noise alone reaches.
     """
     for y in range(peak.best.shape[0]):
         copy_row(peak.total[y], confidence[y])
-        _stand_out_row(peak.best[y], planes, confidence[y])
+        _stand_out_row(peak.best[y], planes, float32(least), confidence[y])
         _depth_row(peak.plane[y], peak.before[y], peak.after[y], planes, depth[y])
 
 

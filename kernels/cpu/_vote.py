@@ -1,7 +1,8 @@
 """Depth with its neighbours: each pixel takes what most of what is known nearby says (CPU).
 
 Duty: weigh the depths round a pixel by how surely they are known and how far away they are, choose
-among candidates, and average what agrees. Must not know: how depths and variances were found.
+among candidates, and average what agrees. Must not know: who votes, how depths and variances were
+found.
 """
 
 from __future__ import annotations
@@ -28,19 +29,14 @@ def _weigh(variance, away, weight):
 
 
 @jit
-def _count(depth, weight, candidate, scale, agreement):
-    """Write how much each neighbour supports a candidate."""
+def _count(depth, weight, candidate, scale, votes, moment):
+    """Add how much each neighbour supports a candidate, and how far it lies from it."""
     for x in range(candidate.size):
         t = depth[x] - candidate[x]
         u = max(float32(1) - t * t * scale, float32(0))
-        agreement[x] = weight[x] * u * u * u
-
-
-@jit
-def _gather(depth, candidate, agreement, votes, moment):
-    for x in range(votes.size):
-        votes[x] += agreement[x]
-        moment[x] += agreement[x] * (depth[x] - candidate[x])
+        agreement = weight[x] * u * u * u
+        votes[x] += agreement
+        moment[x] += agreement * t
 
 
 @jit
@@ -53,9 +49,9 @@ def _take_winner(votes, moment, candidate, most, out):
 
 
 @jit
-def _vote_row(depth, variance, candidates, y, radius, roughness, scale, scratch, votes, out):
+def _vote_row(depths, variances, candidates, y, radius, roughness, scale, scratch, votes, out):
     width = out.size
-    weight, agreement, most = scratch[0], scratch[1], scratch[2]
+    weight, most = scratch[0], scratch[1]
     votes[:] = float32(0)
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
@@ -63,12 +59,11 @@ def _vote_row(depth, variance, candidates, y, radius, roughness, scale, scratch,
             if away > radius * radius + radius:
                 continue
             i, x0 = y + radius + dy, radius + dx
-            there = depth[i, x0 : x0 + width]
-            _weigh(variance[i, x0 : x0 + width], float32(roughness * away), weight)
-            for k in range(candidates.shape[0]):
-                candidate = candidates[k, y]
-                _count(there, weight, candidate, scale, agreement)
-                _gather(there, candidate, agreement, votes[k, 0], votes[k, 1])
+            for v in range(depths.shape[0]):
+                there = depths[v, i, x0 : x0 + width]
+                _weigh(variances[v, i, x0 : x0 + width], float32(roughness * away), weight)
+                for k in range(candidates.shape[0]):
+                    _count(there, weight, candidates[k, y], scale, votes[k, 0], votes[k, 1])
     most[:] = float32(-1)
     for k in range(candidates.shape[0]):
         _take_winner(votes[k, 0], votes[k, 1], candidates[k, y], most, out)
@@ -76,8 +71,8 @@ def _vote_row(depth, variance, candidates, y, radius, roughness, scale, scratch,
 
 @jit_allocating
 def vote_depth(
-    depth: Plane,
-    variance: Plane,
+    depths: Plane,
+    variances: Plane,
     candidates: Plane,
     radius: int,
     roughness: float,
@@ -86,23 +81,23 @@ def vote_depth(
 ) -> None:
     """Give each pixel the candidate that its neighbourhood supports most, averaged with it.
 
-    With d_j and v_j the depths and variances of the pixels of the disc r_j² ≤ radius² + radius
-    round a pixel, and c_k its candidates::
+    With d_vj and σ²_vj the depths and variances that voter v has at the pixels of the disc
+    r_j² ≤ radius² + radius round a pixel, and c_k its candidates::
 
-        w_j = 1 / (v_j + roughness r_j²)
-        a_jk = w_j max(1 - (d_j - c_k)² / (6 tolerance²), 0)³
-        k = argmax Σ_j a_jk
-        out = c_k + Σ_j a_jk (d_j - c_k) / Σ_j a_jk
+        w_vj = 1 / (σ²_vj + roughness r_j²)
+        a_vjk = w_vj max(1 - (d_vj - c_k)² / (6 tolerance²), 0)³
+        k = argmax Σ_vj a_vjk
+        out = c_k + Σ_vj a_vjk (d_vj - c_k) / Σ_vj a_vjk
 
     which is a step of mean shift (Comaniciu & Meer, IEEE PAMI 24, 2002) from the best start, with
     the weights that kriging gives to a surface whose height wanders (Matheron, 1963).
 
     Parameters
     ----------
-    depth : (Y, X) float32
+    depths : (V, Y, X) float32
         In planes. Beyond the edge there is nothing.
-    variance : (Y, X) float32
-        In planes², above 0.
+    variances : (V, Y, X) float32
+        In planes², above 0; infinite where a voter says nothing.
     candidates : (K, Y, X) float32
         In planes. Of equal support the first wins.
     radius : int
@@ -114,24 +109,16 @@ def vote_depth(
     out : (Y, X) float32
         Result, in planes; may not be an argument.
     """
-    height, width = depth.shape
-    padded = np.zeros((height + 2 * radius, width + 2 * radius), np.float32)
-    unsure = np.full((height + 2 * radius, width + 2 * radius), np.inf, np.float32)
-    padded[radius : radius + height, radius : radius + width] = depth
-    unsure[radius : radius + height, radius : radius + width] = variance
-    scratch = np.empty((3, width), np.float32)
+    voters, height, width = depths.shape
+    padded = np.zeros((voters, height + 2 * radius, width + 2 * radius), np.float32)
+    unsure = np.full(padded.shape, np.inf, np.float32)
+    padded[:, radius : radius + height, radius : radius + width] = depths
+    unsure[:, radius : radius + height, radius : radius + width] = variances
+    scratch = np.empty((2, width), np.float32)
     votes = np.empty((candidates.shape[0], 2, width), np.float32)
     scale = np.float32(1) / np.float32(6 * tolerance * tolerance)
     for y in range(height):
         _vote_row(
-            padded,
-            unsure,
-            candidates,
-            y,
-            radius,
-            np.float32(roughness),
-            scale,
-            scratch,
-            votes,
+            padded, unsure, candidates, y, radius, np.float32(roughness), scale, scratch, votes,
             out[y],
-        )
+        )  # fmt: skip

@@ -45,6 +45,7 @@ from zfuse.pipeline.methods.parts import (
     camera_noise,
     doubled,
     estimate_response,
+    least_scores,
     mix,
     peak_width,
     to_signal,
@@ -92,6 +93,7 @@ class _Calibration:
     planes: int
     trust: Trust
     peak_width: float
+    quiet: tuple[float, ...]
 
 
 class Adaptive(Method):
@@ -134,7 +136,7 @@ class Adaptive(Method):
         blend = Blend.calibrate(sample)
         channels, planes = sample.stack.shape[1:3]
         steps = float(np.iinfo(sample.stack.dtype).max) if blend.signal.native else 2.0**18 - 1
-        stacks, depths, strengths, evidence, falloffs = [], [], [], [], []
+        stacks, searches, depths, strengths, evidence = [], [], [], [], []
         for column in sample.columns:
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
@@ -142,8 +144,11 @@ class Adaptive(Method):
             search = DepthSearch(whole, blend.signal, steps)
             search.add(np.stack([to_signal(p, blend, steps) for p in filled]), 0)
             stacks.append(np.stack([mix(p, blend.weights) for p in filled]))
-            falloffs.append(search.falloff())
-            found = search.finish()
+            searches.append(search)
+        falloffs = [search.falloff() for search in searches]
+        quiet = least_scores(searches)
+        for search in searches:
+            found = search.finish(quiet)
             depths.append(found.depth)
             strengths.append(float(found.strength.mean()))
             evidence.append(found.evidence.means())
@@ -173,6 +178,7 @@ class Adaptive(Method):
                 (np.log(planes), np.log(width), np.log1p(ratios[0]), *np.mean(evidence, 0)),
             ),
             peak_width(falloffs),
+            quiet,
         )
 
     def start(
@@ -248,7 +254,7 @@ class _PicturePass:
         self._floats, self._decision = first.floats, first.decision
         self._calibration = calibration = first.calibration
         self._unit = np.float32(calibration.unit)
-        found = first.search.finish()
+        found = first.search.finish(calibration.quiet)
         self._confidence = calibration.trust.probability(found.evidence)
         if found.known is not None:
             self._confidence *= found.known

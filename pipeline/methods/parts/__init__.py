@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from zfuse.pipeline.methods.parts._depth_search import (
         SEARCH_BYTES as SEARCH_BYTES,
         SEARCH_REACH as SEARCH_REACH,
-        SURE as SURE,
         DepthSearch as DepthSearch,
+        least_scores as least_scores,
     )
     from zfuse.pipeline.methods.parts._filters import (
         WaveletName as WaveletName,
@@ -101,7 +101,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_clipping": ["ClipLevels"],
         "_decision": ["DecisionPlanes", "to_signal"],
         "_depth_offset": ["DepthOffset", "peak_width"],
-        "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "SURE"],
+        "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "least_scores"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
         "_floats": ["FILL_ALIGN", "FILL_REACH", "FloatPlanes", "near"],
         "_measured_average": ["MeasuredAverage"],

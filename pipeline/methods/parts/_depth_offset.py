@@ -12,21 +12,22 @@ import numpy as np
 
 from zfuse.kernels import RunningOffset, add_offset, reduce_plane, settle_offset
 from zfuse.pipeline.core import Region, within
-from zfuse.pipeline.methods.parts._depth_search import half_region, with_fine
+from zfuse.pipeline.methods.parts._depth_vote import with_fine
+from zfuse.pipeline.methods.parts._found_depth import half_region
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.methods.parts._depth_search import FoundDepth
+    from zfuse.pipeline.methods.parts._found_depth import FoundDepth
 
     Plane = NDArray[np.float32]
 
 __all__ = ["DepthOffset", "peak_width"]
 
-_REACH = 16  # pixels: discs of 3 and 1 half-size pixels, being enlarged and cleaned
+_REACH = 16  # pixels: discs of 4 and 2 half-size pixels, being enlarged and cleaned
 _STENCIL = 8  # pixels round those, for half-size planes and their Laplacian; a multiple of 4
-_RADII = np.array([3, 1])
-_PRIORS = np.array([0.1, 0.05], np.float32)  # planes²: what is left to find
+_RADII = np.array([4, 2])
+_PRIORS = np.array([0.05, 0.01], np.float32)  # of the peak's width²: what is left to find
 _ALIKE = 0.5  # planes
 _LEAST_PLANES = 3
 _WIDER = 1.3  # than measured: a peak's width differs from place to place, and too narrow is worse
@@ -97,8 +98,9 @@ class DepthOffset:
         if self._planes >= _LEAST_PLANES:
             offset = np.empty_like(half)
             settle_offset(
-                self._sums, self._floor, self._planes, self._width, _ALIKE, _RADII, _PRIORS, offset
-            )
+                self._sums, self._floor, self._planes, self._width, _ALIKE, _RADII,
+                _PRIORS * np.float32(self._width**2), offset,
+            )  # fmt: skip
             half += offset
-        depth = with_fine(half, *self._fine)[self._core]
+        depth = with_fine(half, *self._fine)[0][self._core]
         return np.ascontiguousarray(np.clip(depth, 0, self._planes - 1))

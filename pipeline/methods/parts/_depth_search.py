@@ -1,23 +1,23 @@
 """Where each pixel is in focus, looked for at five scales, from fine to forgiving.
 
 Duty: the decision signal's planes in, one depth map and what speaks for it out. Must not know: how
-images are fused, how channels were joined.
+scales agree, how images are fused, how channels were joined.
 
 Fine windows place edges; wide ones survive noise. Each scale is a running focus peak; its
 significance is how far the peak stands above the other planes, in standard deviations of a window
-sum of noise. The finest scale that stands out decides, and then the neighbours are asked
-(`vote_depth`): what few pixels say against all others is noise, and a pixel that nothing is known
-of takes the depth of the surest ones nearby.
+sum of noise. Which scale is believed where, the neighbours decide too (`_depth_vote.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import INVALID, median_3x3, reduce_plane, vote_depth
+from zfuse.kernels import INVALID, reduce_plane
 from zfuse.pipeline.core import Region, within
+from zfuse.pipeline.methods.parts._depth_vote import SURE, settled, with_fine
+from zfuse.pipeline.methods.parts._found_depth import FoundDepth, half_region
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
 from zfuse.pipeline.methods.parts._pyramid import expanded
 from zfuse.pipeline.methods.parts._trust import Evidence, ScalePeak, halved
@@ -31,60 +31,18 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = [
-    "SEARCH_BYTES",
-    "SEARCH_REACH",
-    "SURE",
-    "DepthSearch",
-    "FoundDepth",
-    "half_region",
-    "with_fine",
-]
+__all__ = ["SEARCH_BYTES", "SEARCH_REACH", "DepthSearch", "least_scores"]
 
 _FINE_WINDOW = 5
 _HALF_WINDOWS, _QUARTER_WINDOWS = (3, 5), (5, 9)  # of half-size and quarter-size pixels
 _VOTERS = 16  # pixels: two votes of 3 half-size pixels each, and being enlarged and cleaned
-_VOTE_RADIUS = 3
 # A window of 9 quarter-size pixels, the reductions before it and the voters need 26 + 16.
 SEARCH_REACH = 48
 SEARCH_BYTES = PEAK_BYTES * (1 + len(_HALF_WINDOWS) / 4 + len(_QUARTER_WINDOWS) / 16) + 48
 ROUGHNESS_RADII = (1, 2, 4, 8)  # half-size pixels
-SURE = 3.0
-"""Significance from which a peak is believed."""
-_SURE_FINE, _SURE_REFINED = 2.0, 6.0
-_NEAR, _SAME = 2.0, 0.5  # planes
 _FINE_SPREAD, _COARSE_SPREAD = 0.6, 0.42  # measured on white noise: 1/σ of a window sum, per side
-
-# Variance of a scale's depth with significance s, in planes²: of its window + (1.5 / s)² + 30 / s⁴,
-# as measured on rendered reliefs. The last term stands for peaks that are noise.
-_WINDOW_VARIANCE = (0.02, 0.03, 0.07, 0.15)
-_NOISE_SPREAD, _CHANCE = 1.5, 30.0
-_ROUGHNESS = 0.1  # planes² a half-size pixel away
-_TOLERANCE = 0.7  # planes
-_UNKNOWN = np.float32(0.3)  # least significance that variances are made of
-
-
-class FoundDepth(NamedTuple):
-    """What a search has found for the core of its region."""
-
-    depth: Plane
-    """(h, w), in planes."""
-    significance: Plane
-    """(h, w), of the peak, in standard deviations of noise."""
-    strength: Plane
-    """Score of the peak at half size, an energy."""
-    half: Plane
-    """Depth at half size, in planes, without what the finest scale says."""
-    floor: Plane
-    """Mean energy of half-size pixels in the planes out of focus."""
-    fine: Plane
-    """(h, w), in planes: what the finest scale alone says …"""
-    fine_significance: Plane
-    """… and how surely (h, w)."""
-    evidence: Evidence
-    """For and against the depth, at half size: of the scales from fine to wide, the finest last."""
-    known: Plane | None
-    """Share of each half-size pixel that is not clipped; None where none is."""
+_QUIET = 0.1  # share of the sample
+_SURE_FALLOFF = 6.0  # significance
 
 
 class DepthSearch:
@@ -162,12 +120,20 @@ class DepthSearch:
         Sums over all pixels, of half-size planes; before `finish`.
         """
         peak = self._coarse[1]
-        others = (peak.total - peak.best) / max(peak.planes - 1, 1)
+        others = peak.out_of_focus()
         above = peak.best - others
         inner = (peak.index > 0) & (peak.index < peak.planes - 1)
-        sure = inner & (above * (_COARSE_SPREAD * peak.window) > _SURE_REFINED * others)
+        sure = inner & (above * (_COARSE_SPREAD * peak.window) > _SURE_FALLOFF * others)
         beside = peak.beside() - others
         return float(above[sure].sum()), float(beside[sure].sum())
+
+    def out_of_focus(self) -> list[Plane]:
+        """Return the scores of planes out of focus that are not 0, of each scale; before `finish`.
+
+        Flat: what is clipped, or a field of one value, has no noise.
+        """
+        scores = [peak.out_of_focus() for peak in (*self._coarse, self._fine)]
+        return [score[score > 0] for score in scores]
 
     def _note_clipped(self, clipped: Sequence[Plane | None], z: int) -> None:
         """Keep how much is clipped in the plane that the widest window prefers.
@@ -187,37 +153,32 @@ class DepthSearch:
             won = won.repeat(2, 0).repeat(2, 1)[:height, :width]
             np.copyto(self._clipped, 0 if share is None else share[shown], where=won)
 
-    def finish(self) -> FoundDepth:
+    def finish(self, quiet: Sequence[float]) -> FoundDepth:
         """Return the depth of the core.
 
-        Of what is clipped only the widest window says anything, and that has no vote: the depth
+        Of each scale (as `out_of_focus`) `quiet` is a score that no plane is taken to lie below: a
+        field of one value in all planes but one, where it is not clipped, has no peak of detail. Of
+        what is clipped only the widest window says anything, and that has no vote: the depth
         comes from round about.
         """
         inside = within(self._region.core, self._wide.core)
         shape = self._wide.shape
         half_inside = within(half_region(self._region).core, self._half.core)
         strength, floor = self._coarse[1].best.copy(), self._floor()
-        found = [_finished(peak, self._half.shape) for peak in self._coarse]
+        found = [
+            _finished(peak, self._half.shape, least)
+            for peak, least in zip(self._coarse, quiet, strict=False)
+        ]
         known = None
         if self._clipped is not None and self._clipped.any():
             known = np.clip(1 - self._clipped, 0, 1)
             for _, stands_out, _ in found[:-1]:
                 stands_out *= known
-        depth, trust = (widest.copy() for widest in found[-1][:2])
-        scale = np.full(depth.shape, len(found) - 1, np.uint8)
-        sure = trust.copy()
-        for number, (here, stands_out, _) in reversed(list(enumerate(found[:-1]))):
-            better = stands_out > SURE
-            np.copyto(depth, here, where=better)
-            np.copyto(sure, stands_out, where=better)
-            np.copyto(trust, np.maximum(stands_out, trust), where=better)
-            scale[better] = number
-        fine, stands_out, finest = _finished(self._fine, shape, _FINE_SPREAD)
+        fine, stands_out, finest = _finished(self._fine, shape, quiet[-1], _FINE_SPREAD)
         if known is not None:
-            sure *= known
             stands_out *= np.clip(expanded(known, shape), 0, 1)
-        depth = _voted(depth, _variance(sure, scale), np.stack([found[1][0], found[-1][0]]))
-        whole, better = _joined(expanded(depth, shape), fine, stands_out)
+        depth, trust = settled([scale[0] for scale in found], [scale[1] for scale in found], known)
+        whole, better = with_fine(depth, fine, stands_out)
         trust = expanded(trust, shape)
         np.copyto(trust, stands_out, where=better & (stands_out > trust))
         whole, trust, fine, stands_out = (
@@ -247,54 +208,14 @@ class DepthSearch:
             for size, cut in zip(self._half.image, self._half.core, strict=True)
             for at in [np.arange(cut.start, cut.stop)]
         ]
-        others = (peak.total - peak.best) / np.float32(max(peak.planes - 1, 1))
-        return np.asarray(others / np.outer(*count), np.float32)
+        return np.asarray(peak.out_of_focus() / np.outer(*count), np.float32)
 
 
-def with_fine(half: Plane, fine: Plane, significance: Plane) -> Plane:
-    """Return depth (h, w) of one at half size, with the edges that the finest scale places."""
-    return _joined(expanded(half, fine.shape), fine, significance)[0]
-
-
-def half_region(region: Region) -> Region:
-    """Return the region of half-size planes."""
-    height, width = region.image
-    cuts = [
-        tuple(slice(s.start // 2, (s.stop + 1) // 2) for s in cut)
-        for cut in (region.core, region.shown)
-    ]
-    return Region(((height + 1) // 2, (width + 1) // 2), cuts[0], cuts[1])  # type: ignore[arg-type]
-
-
-def _joined(depth: Plane, fine: Plane, significance: Plane) -> tuple[Plane, NDArray[np.bool_]]:
-    """Return the depth where the finest scale knows better, without single pixels; and where.
-
-    Within half a plane the neighbours know it better. Among many planes noise makes a fine peak
-    somewhere: far from the coarse one, be strict.
-    """
-    apart = np.abs(fine - depth)
-    better = (significance > _SURE_FINE) & (apart > _SAME)
-    better &= (apart < _NEAR) | (significance > _SURE_REFINED)
-    clean = np.empty_like(depth)
-    median_3x3(np.where(better, fine, depth), clean)
-    return clean, better
-
-
-def _variance(significance: Plane, scale: NDArray[np.uint8]) -> Plane:
-    s = np.maximum(significance, _UNKNOWN)
-    window = np.array(_WINDOW_VARIANCE, np.float32)[scale]
-    square = s * s
-    return np.asarray(window + (_NOISE_SPREAD**2 + _CHANCE / square) / square, np.float32)
-
-
-def _voted(depth: Plane, variance: Plane, others: Plane) -> Plane:
-    """Return the depth with its neighbours: first among scales, then once more to settle."""
-    settled = np.empty_like(depth)
-    candidates = np.concatenate([depth[None], others])
-    vote_depth(depth, variance, candidates, _VOTE_RADIUS, _ROUGHNESS, _TOLERANCE, settled)
-    out = np.empty_like(depth)
-    vote_depth(settled, variance, settled[None], _VOTE_RADIUS, _ROUGHNESS, _TOLERANCE, out)
-    return out
+def least_scores(searches: Sequence[DepthSearch]) -> tuple[float, ...]:
+    """Return of each scale what planes out of focus seldom lie below, over regions of a sample."""
+    scales = zip(*[search.out_of_focus() for search in searches], strict=True)
+    scores = [np.concatenate(scale) for scale in scales]
+    return tuple(float(np.quantile(s, _QUIET)) if s.size else 0.0 for s in scores)
 
 
 def _no_pixels(signal: NDArray[Any]) -> NDArray[np.uint8]:
@@ -302,13 +223,14 @@ def _no_pixels(signal: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _finished(
-    peak: FocusPeak, shape: tuple[int, int], spread: float = _COARSE_SPREAD
+    peak: FocusPeak, shape: tuple[int, int], least: float, spread: float = _COARSE_SPREAD
 ) -> tuple[Plane, Plane, ScalePeak]:
     """Return depth and significance of a peak in a plane (h, w) of its size or twice it, and it.
 
     Its window sums spread so much per side. Its confidence is 1 - others/peak, its significance
     (peak - others) / (deviation of others).
     """
+    peak.quiet = least
     depth, stands_out = peak.finish()
     gain = spread * peak.window
     ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))

@@ -22,7 +22,7 @@ from zfuse.pipeline.methods.parts._pyramid import expanded, reduced
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from zfuse.pipeline.methods.parts._depth_search import FoundDepth
+    from zfuse.pipeline.methods.parts._found_depth import FoundDepth
 
     Plane = NDArray[np.float32]
 

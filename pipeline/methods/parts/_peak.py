@@ -102,6 +102,8 @@ class FocusPeak:
         self._memory[:] = 0
         self._peak.best[:] = -2
         self.planes = 0
+        self.quiet = 0.0
+        """A score that no plane out of focus is taken to lie below when the peak is finished."""
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold planes (n, C, Y, X) of what the region is shown."""
@@ -182,8 +184,12 @@ class FocusPeak:
         index, before, after = (np.ascontiguousarray(side[part]) for side in sides)
         fit_ends(index, before, after, stands_out, self.planes, depth)
 
+    def out_of_focus(self) -> NDArray[np.float32]:
+        """Return the mean score of all planes but the peak (h, w)."""
+        return (self.total - self.best) / np.float32(max(self.planes - 1, 1))
+
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return depth in planes, whole at both ends, and confidence, both (h, w)."""
         depth, confidence = self._peak.best, self._peak.total  # in place: memory peaks here
-        finish_focus(self._peak, self.planes, depth, confidence)
+        finish_focus(self._peak, self.planes, depth, confidence, self.quiet)
         return depth, confidence

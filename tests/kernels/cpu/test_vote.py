@@ -5,16 +5,16 @@ import numpy as np
 from zfuse.kernels import vote_depth
 
 
-def slow_vote(depth, variance, candidates, radius, roughness, tolerance):
-    out = np.empty_like(depth)
-    ys, xs = np.indices(depth.shape)
-    for y, x in np.ndindex(depth.shape):
+def slow_vote(depths, variances, candidates, radius, roughness, tolerance):
+    out = np.empty_like(depths[0])
+    ys, xs = np.indices(out.shape)
+    for y, x in np.ndindex(out.shape):
         away = (ys - y) ** 2 + (xs - x) ** 2
         near = away <= radius**2 + radius
-        weight = 1 / (variance[near] + roughness * away[near])
+        weight = 1 / (variances[:, near] + roughness * away[near])
         support = []
         for candidate in candidates[:, y, x]:
-            off = depth[near] - candidate
+            off = depths[:, near] - candidate
             agreement = weight * np.maximum(1 - off**2 / (6 * tolerance**2), 0) ** 3
             mean = candidate + (agreement * off).sum() / max(agreement.sum(), 1e-30)
             support.append((agreement.sum(), mean))
@@ -24,12 +24,13 @@ def slow_vote(depth, variance, candidates, radius, roughness, tolerance):
 
 def test_vote_equals_the_sum_over_neighbours():
     rng = np.random.default_rng(0)
-    depth, other = rng.uniform(0, 5, (2, 17, 23)).astype("f4")
-    variance = rng.uniform(0.02, 4, depth.shape).astype("f4")
-    candidates = np.stack([depth, other])
-    out = np.empty_like(depth)
-    vote_depth(depth, variance, candidates, 3, 0.1, 0.7, out)
-    expected = slow_vote(depth, variance, candidates, 3, 0.1, 0.7)
+    depths = rng.uniform(0, 5, (2, 17, 23)).astype("f4")
+    variances = rng.uniform(0.02, 4, depths.shape).astype("f4")
+    variances[1, :, :9] = np.inf  # says nothing there
+    candidates = np.stack([depths[0], rng.uniform(0, 5, (17, 23)).astype("f4")])
+    out = np.empty_like(depths[0])
+    vote_depth(depths, variances, candidates, 3, 0.1, 0.7, out)
+    expected = slow_vote(depths, variances, candidates, 3, 0.1, 0.7)
     np.testing.assert_allclose(out, expected, atol=1e-4)
 
 
@@ -40,5 +41,22 @@ def test_a_single_wrong_pixel_is_outvoted_and_a_step_stays():
     wide = np.full_like(depth, 2)
     wide[:, 15:] = 8
     out = np.empty_like(depth)
-    vote_depth(depth, np.full_like(depth, 0.5), np.stack([depth, wide]), 3, 0.1, 0.7, out)
+    candidates = np.stack([depth, wide])
+    vote_depth(depth[None], np.full_like(depth, 0.5)[None], candidates, 3, 0.1, 0.7, out)
     np.testing.assert_allclose(out, truth, atol=1e-5)
+
+
+def test_faint_voters_that_agree_outvote_few_sure_ones():
+    rng = np.random.default_rng(1)
+    sure = np.full((20, 20), 9, "f4")
+    said = np.full_like(sure, np.inf)
+    said[10, 10] = 0.1  # one pixel knows
+    faint = np.where(rng.random((20, 20)) < 0.6, 3, rng.uniform(0, 20, (20, 20))).astype("f4")
+    out = np.empty_like(sure)
+    vote_depth(
+        np.stack([sure, faint]), np.stack([said, np.full_like(sure, 4)]),
+        np.stack([sure, faint]), 3, 0.2, 0.7, out,
+    )  # fmt: skip
+    agree = faint == 3
+    agree[7:14, 7:14] = False  # that one's neighbours
+    np.testing.assert_allclose(out[agree], 3, atol=0.7)

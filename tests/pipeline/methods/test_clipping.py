@@ -56,6 +56,21 @@ def test_tiles_equal_the_whole_round_a_clipped_disc(phantom):
         np.testing.assert_array_equal(getattr(tiles, name), getattr(whole, name))
 
 
+def test_the_noise_of_the_one_plane_that_is_not_clipped_is_no_focus():
+    """A bright field, brighter than the camera sees but in the first plane; detail beside it."""
+    rng = np.random.default_rng(0)
+    z, columns = np.arange(6.0)[:, None, None], np.arange(400)
+    light = np.where(z == 0, 240.0, 300.0) * np.ones((6, 400, 400))
+    stripes = 100 + 30 * np.sin(columns / 2) * np.exp(-((z - 3) ** 2) / 4)
+    light = np.where(columns < 140, stripes, light)
+    planes = np.rint(light + rng.normal(0, 1.5, light.shape)).clip(0, 255).astype(np.uint8)
+    fused = zfuse.fuse(planes)
+    field, beside = (slice(100, 300), slice(220, 350)), (slice(100, 300), slice(10, 120))
+    assert fused.confidence[field].mean() < 0.5  # a guess: 0.4
+    assert fused.confidence[beside].mean() > 0.95
+    assert np.abs(fused.depth[beside] - 3).mean() < 0.1
+
+
 def levels(planes):
     return ClipLevels.calibrate(Sample(zfuse.from_array(planes)), (1.0,)).most
 

@@ -195,7 +195,7 @@ def test_alignment_is_the_same(factor: float) -> None:
         moved = ((drifting + offset) * factor).astype(np.float32)
         fused = zfuse.fuse(moved, align="translation")
         image = fused.image.astype(np.float64) / factor - offset
-        # Resampled, the stack is no longer counts, and its noise is that of rounding: weights that
-        # follow the noise differ. 3 % of pixels are off by more than 0.05 of 962, on average 0.007.
-        assert_alike(fused, image, expected, "clean", off=0.5, few=0.01)
-        assert np.abs(image - expected.image).mean() < 0.02
+        # Offset by 2886, float32 rounds to 2.4e-4 of a count; a depth that all but ties then
+        # turns: 0.4 % of the image is off by more than 0.2 of 962, on average 0.006.
+        assert_alike(fused, image, expected, "clean", off=0.2, few=0.01)
+        assert np.abs(image - expected.image).mean() < 0.01

@@ -1,0 +1,128 @@
+"""One depth of what several scales say: each pixel decides together with its neighbours.
+
+Duty: choose among the scales, then among what the neighbours say, and put on top what the
+finest scale places. Must not know: how the scales look for the depth.
+
+The finest scale that stands out speaks for a pixel. Where only a wide window does, the finer ones
+have a vote all the same: a faint peak of one pixel says nothing, the faint peaks of many that agree
+are right where the window sees but the bright speck beside them. What few pixels say against all
+others is noise, and a pixel that nothing is known of takes the depth of the surest ones nearby.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zfuse.kernels import median_3x3, vote_depth
+from zfuse.pipeline.methods.parts._pyramid import expanded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["SURE", "VOTE_RADIUS", "settled", "with_fine"]
+
+SURE = 2.5
+"""Significance from which a peak is believed."""
+VOTE_RADIUS = 3  # half-size pixels, twice
+_SURE_FINE, _SURE_REFINED = (1.5, 2.5), 6.0
+_SAME, _NEAR = (0.4, 0.8), 2.0  # planes
+
+# Variance of a scale's depth with significance s, in planes²: of its window + (1.5 / s)² + 30 / s⁴,
+# as measured on rendered reliefs. The last term stands for peaks that are noise.
+_WINDOW_VARIANCE = (0.02, 0.03, 0.07, 0.15)
+_NOISE_SPREAD, _CHANCE = 1.5, 30.0
+_FAINT = 2  # scales that have a vote where they don't stand out
+_ROUGHNESS = 0.2  # planes² a half-size pixel away
+_CHOOSING, _SETTLING = 1.4, 0.7  # planes: tolerance
+_UNKNOWN = 0.3  # least significance that variances are made of …
+_SILENT = 1e-3  # … and of those that stand back
+
+
+def settled(
+    depths: Sequence[Plane], stand_out: Sequence[Plane], known: Plane | None
+) -> tuple[Plane, Plane]:
+    """Return the depth that pixels and their neighbours settle on, and its significance.
+
+    Parameters
+    ----------
+    depths, stand_out
+        Of each scale, from fine to wide, its depth in planes and how significant that is (h, w).
+    known
+        How much of what the widest scale says counts in votes (h, w), 0 … 1; None: all.
+    """
+    widest = len(depths) - 1
+    depth, trust = depths[-1].copy(), stand_out[-1].copy()
+    scale = np.full(depth.shape, widest, np.uint8)
+    sure = trust.copy()
+    for number in range(widest - 1, -1, -1):
+        here, stands_out = depths[number], stand_out[number]
+        better = stands_out > SURE
+        np.copyto(depth, here, where=better)
+        np.copyto(sure, stands_out, where=better)
+        np.copyto(trust, np.maximum(stands_out, trust), where=better)
+        scale[better] = number
+    if known is not None:
+        sure *= known
+    variances = [_variance(sure, scale, _UNKNOWN)]
+    for number in range(_FAINT):
+        faint = _variance(stand_out[number], np.uint8(number), _SILENT)
+        np.copyto(faint, np.inf, where=scale <= number)
+        variances.append(faint)
+    chosen = _voted(
+        np.stack([depth, *depths[:_FAINT]]),
+        np.stack(variances),
+        np.stack([depth, depths[1], depths[-1]]),
+        _CHOOSING,
+    )
+    return _voted(chosen[None], variances[0][None], chosen[None], _SETTLING), trust
+
+
+def with_fine(depth: Plane, fine: Plane, significance: Plane) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the depth where the finest scale knows better, without single pixels; and where.
+
+    Within half a plane the neighbours know it better. Among many planes noise makes a fine peak
+    somewhere: far from the coarse one, be strict. Up to there the one passes into the other, so
+    that what all but ties does not turn with a rounding.
+
+    Parameters
+    ----------
+    depth
+        (h, w), in planes, or of half that size.
+    fine, significance
+        What the finest scale says, and how surely, (h, w).
+    """
+    if depth.shape != fine.shape:
+        depth = expanded(depth, fine.shape)
+    apart = np.abs(fine - depth)
+    share = _ramp(apart, _SAME) * _ramp(significance, _SURE_FINE)
+    np.copyto(share, significance > _SURE_REFINED, where=apart >= _NEAR)
+    clean = np.empty_like(depth)
+    median_3x3(depth + share * (fine - depth), clean)
+    return clean, share > np.float32(0.5)
+
+
+def _ramp(values: Plane, ends: tuple[float, float]) -> Plane:
+    """Return 0 up to the first end, 1 from the second on."""
+    low, high = (np.float32(end) for end in ends)
+    share = np.clip((values - low) * (1 / (high - low)), np.float32(0), np.float32(1))
+    return np.asarray(share, np.float32)
+
+
+def _variance(significance: Plane, scale: NDArray[np.uint8] | np.uint8, least: float) -> Plane:
+    s = np.maximum(significance, np.float32(least))
+    window = np.array(_WINDOW_VARIANCE, np.float32)[scale]
+    square = s * s
+    variance = window + (np.float32(_NOISE_SPREAD**2) + np.float32(_CHANCE) / square) / square
+    return np.asarray(variance, np.float32)
+
+
+def _voted(depths: Plane, variances: Plane, candidates: Plane, tolerance: float) -> Plane:
+    out: Plane = np.empty(depths.shape[1:], np.float32)
+    vote_depth(depths, variances, candidates, VOTE_RADIUS, _ROUGHNESS, tolerance, out)
+    return out
