@@ -173,6 +173,8 @@ class LiveImages:
         film = films.get(shown)
         if film is None:
             film = films[shown] = Film(image)
+        if (1, *image.shape) != film.shape[1:]:  # the last stack of the acquisition before
+            return
         film.frames[t] = image
         film.length = max(film.length, t + 1)
         self._order.append((film, t, image.nbytes))

@@ -90,6 +90,13 @@ def test_memory_stays_within_its_budget() -> None:
     assert (film[0] == 0).all()
 
 
+def test_what_is_left_of_the_acquisition_before_is_left_out() -> None:
+    images = LiveImages(Acquisition().series())
+    images.put(StackKey(0, 0), 0, _fused(1))
+    images.put(StackKey(0, 1), 0, _fused(2, (8, 9)))
+    assert {film.shape for _, film in images.of(0)} == {(1, 1, 4, 5)}
+
+
 def test_it_takes_what_a_session_gives() -> None:
     acquisition = Acquisition(positions=2, times=3, channels=2)
     images = LiveImages(acquisition.series())
