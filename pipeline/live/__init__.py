@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from zfuse.pipeline.live._attach import Attachment as Attachment, attach as attach
+    from zfuse.pipeline.live._attach import attach as attach
+    from zfuse.pipeline.live._attachment import Attachment as Attachment
     from zfuse.pipeline.live._frame import Frame as Frame, StackKey as StackKey
     from zfuse.pipeline.live._microscope import SimulatedMicroscope as SimulatedMicroscope
     from zfuse.pipeline.live._report import Report as Report, StackReport as StackReport
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_attach": ["Attachment", "attach"],
+        "_attach": ["attach"],
+        "_attachment": ["Attachment"],
         "_frame": ["Frame", "StackKey"],
         "_microscope": ["SimulatedMicroscope"],
         "_report": ["Report", "StackReport"],
