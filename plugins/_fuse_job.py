@@ -6,6 +6,7 @@ viewer, where settings come from.
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline import RunConfig, fuse_tiles, run
 from zfuse.pipeline.core import Progress
-from zfuse.pipeline.methods import make_method
+from zfuse.pipeline.methods import make_method, warm_up
 from zfuse.plugins._canvas import Canvas
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ class FuseJob(Progress):
         method = make_method(order.method)
         stack = self._open().stoppable(self._cancel)
         each = order.channel == "each" and not stack.rgb and stack.shape[1] > 1
+        warm_up(method, stack.only(0) if each else stack)
         canvas = Canvas(stack, each=each)
         tile = None if method.own_threads else tile_edge(stack, method.grid_step)
+        gc.freeze()  # kernels and their compiler are loaded now
         self.canvas = canvas
         if wait:
             self._shown.wait()
@@ -170,16 +173,19 @@ class FuseJob(Progress):
 
 @contextmanager
 def _polite() -> Iterator[None]:
-    """Let threads of Python take turns more often than every 5 ms.
+    """Let threads of Python take turns more often than every 5 ms, and collect garbage quickly.
 
-    A window draws by hundreds of calls, after each of which its thread waits for its turn. With
-    threads that read chunks the window stood still for up to 750 ms, with this for XX ms.
+    A window draws by hundreds of calls, after each of which its thread waits for its turn. Worse,
+    all threads wait while one collects garbage: 0.2 s with all that a viewer has loaded, which is
+    none. So what is there at the start of a run is left alone until its end.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         sys.setswitchinterval(before)
 
 
