@@ -2,10 +2,11 @@
 
     xvfb-run -a python benchmarks/viewer.py [--size 4096] [--planes 32] [--method select]
 
-A simulated stack is written as OME-Zarr (or as TIFF planes: ``--chunk 0``), shown as a Dask layer,
-and fused by the plugin's widget. Printed are the memory of the process before and at most, beside
-the size of the stack, and the longest time between two beats of a timer in Qt's own thread that
-beats every 5 ms. Beats are also taken while nothing is done: what napari itself needs.
+A stack is written as Zarr chunks (``--chunk 0``: one a plane), shown as a Dask layer, and fused
+by the plugin's widget. Printed are the memory of the process before and at most, beside the size of
+the stack, and the longest times between two beats of a timer in Qt's own thread that beats every
+5 ms: as they are, without the time that other processes had the cores (Linux), and how long Qt's
+thread worked in them. `--stacks` says what all threads did when the timer was late.
 """
 
 from __future__ import annotations
