@@ -11,8 +11,6 @@ next acquisition may have begun by then. Whatever goes wrong in any of them is l
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Attachment"]
 
 _log = logging.getLogger("zfuse.live")
-_NICE = 10  # steps below the acquisition
 _HANDED_OVER = 256 << 20  # bytes that may lie between the threads: 30 frames of 4 Mpx
 
 
@@ -56,7 +53,8 @@ class _News(NamedTuple):
 class Attachment:
     """A listener at a microscope; see `attach`.
 
-    A context manager: at its end it detaches and waits until everything is fused.
+    A context manager: at its end it waits until everything that was begun is acquired and fused,
+    and detaches.
     """
 
     def __init__(
@@ -128,6 +126,8 @@ class Attachment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self.wait()  # an acquisition in another thread comes to its end
         self.detach()
         if kind is None:
             self.wait()
@@ -160,7 +160,6 @@ class Attachment:
     # In our own threads.
 
     def _work(self) -> None:
-        _give_way()
         while True:
             news = self._news.get()
             try:
@@ -246,16 +245,6 @@ class Attachment:
             if report is not None:
                 self._reports.append(report)
             self._state.notify_all()
-
-
-def _give_way() -> None:
-    """Let this thread, and those that it starts, give way to the acquisition's.
-
-    With all cores busy fusing, a thread of the acquisition that wakes up waited 4 to 7 ms for one
-    core in ten times; so it waits 1 to 3 ms. Only Linux has priorities that threads inherit.
-    """
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _connect(signal: Any, slot: Callable[..., None]) -> None:

@@ -153,6 +153,37 @@ def test_what_there_was_no_room_for_is_read_back_from_the_disk(core, tmp_path, r
         same(results[key, c], recorder.offline(key, c))
 
 
+def test_what_lies_between_the_threads_is_bounded(core, tmp_path, monkeypatch) -> None:
+    """What finds no room there is read back."""
+    from zfuse.pipeline.live import _attachment
+
+    monkeypatch.setattr(_attachment, "_HANDED_OVER", 1)
+    recorder, results = Recorder(core), Results()
+    regular = sequence(channels=["DAPI", "FITC"])
+    with attach(core, on_fused=results) as live:
+        live._taken = 1  # as if frames lay there already: none finds room
+        core.mda.run(regular, output=tmp_path / "planes.ome.zarr")
+        (report,) = live.wait()
+    assert [s.status for s in report.stacks] == ["complete"] * 4, str(report)
+    for key, c in recorder.planes:
+        same(results[key, c], recorder.offline(key, c))
+
+
+def test_colours_are_fused_together(core) -> None:
+    core.setProperty("Camera", "PixelType", "32bitRGB")
+    planes, results = [], Results()
+    core.mda.events.frameReady.connect(lambda image, event, about: planes.append(image))
+    short = sequence(time_plan=None, stage_positions=[], channels=["DAPI"])
+    with attach(core, on_fused=results) as live:
+        core.mda.run(short)
+        (report,) = live.wait()
+    assert report.stacks[0].status == "complete", str(report)
+    stack = np.moveaxis(np.stack(planes[::-1]), -1, 0)
+    offline = zfuse.fuse(zfuse.from_array(stack, axes="CZYX", rgb=True), "select")
+    (fused,) = results.values()
+    same(fused, offline)
+
+
 def test_without_room_and_without_a_disk_a_stack_fails_and_says_why(core) -> None:
     recorder = Recorder(core)
     with attach(core, memory=1) as live:
