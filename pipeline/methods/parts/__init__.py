@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         FloatPlanes as FloatPlanes,
         near as near,
     )
+    from zfuse.pipeline.methods.parts._found_depth import (
+        FoundDepth as FoundDepth,
+    )
     from zfuse.pipeline.methods.parts._frame import inside_frame as inside_frame
     from zfuse.pipeline.methods.parts._measured_average import MeasuredAverage as MeasuredAverage
     from zfuse.pipeline.methods.parts._network import (
@@ -56,6 +59,10 @@ if TYPE_CHECKING:
     from zfuse.pipeline.methods.parts._noise import (
         CameraNoise as CameraNoise,
         camera_noise as camera_noise,
+    )
+    from zfuse.pipeline.methods.parts._pair import (
+        PAIR_BYTES as PAIR_BYTES,
+        PairDecision as PairDecision,
     )
     from zfuse.pipeline.methods.parts._patchwork import Patchwork as Patchwork, softness as softness
     from zfuse.pipeline.methods.parts._peak import (
@@ -104,10 +111,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_depth_search": ["DepthSearch", "SEARCH_BYTES", "SEARCH_REACH", "least_scores"],
         "_filters": ["WaveletName", "dual_tree", "wavelet"],
         "_floats": ["FILL_ALIGN", "FILL_REACH", "FloatPlanes", "near"],
+        "_found_depth": ["FoundDepth"],
         "_measured_average": ["MeasuredAverage"],
         "_network": ["Batch", "Graph", "NetworkMethod"],
         "_frame": ["inside_frame"],
         "_noise": ["CameraNoise", "camera_noise"],
+        "_pair": ["PAIR_BYTES", "PairDecision"],
         "_patchwork": ["Patchwork", "softness"],
         "_peak": ["FocusPeak", "PEAK_BYTES", "signal_bytes"],
         "_pyramid": ["expanded", "join_band", "level_shapes", "reduced", "split_band"],

@@ -50,6 +50,16 @@ class DecisionPlanes:
 
     def signal(self, planes: NDArray[Any]) -> tuple[NDArray[np.int32], list[Plane | None]]:
         """Return a block's decision signal (n, Y, X), and where its planes are invalid."""
+        signal, invalid = self.with_frame(planes)
+        self.hide_frame(signal)
+        return signal, invalid
+
+    def hide_frame(self, signal: NDArray[np.int32]) -> None:
+        """Replace what lies in the image's frame by what lies inside."""
+        mirror_frame(signal, self._region.image, self._region.shown)
+
+    def with_frame(self, planes: NDArray[Any]) -> tuple[NDArray[np.int32], list[Plane | None]]:
+        """Return the same as `signal`, as it is in the frame."""
         invalid: list[Plane | None] = [None] * len(planes)
         if self._blend.signal.native:  # no float in between: half the time of a pass went there
             y, x = self._floats.cut
@@ -59,5 +69,4 @@ class DecisionPlanes:
             for i, plane in enumerate(planes):
                 values, invalid[i] = self._floats.to_float(plane)
                 signal[i] = to_signal(values, self._blend, self._steps)
-        mirror_frame(signal, self._region.image, self._region.shown)
         return signal, invalid
