@@ -102,7 +102,7 @@ class ZarrFollower:
                     yield StackEnded(key)
 
     def _look(self, *, last: bool) -> Iterator[News]:
-        self._open()
+        self._open(last=last)
         if not self._begun:
             if not self._images:
                 return
@@ -114,24 +114,27 @@ class ZarrFollower:
             if image.planes.grows_along in "tyx" and not last:
                 yield from self._ends(p, image)
 
-    def _open(self) -> None:
+    def _open(self, *, last: bool) -> None:
         """Open what has metadata, and anew what has other metadata than before."""
         try:
-            if not self._members or not self._begun:
-                self._members = members(str(self._place))
+            found = members(str(self._place))
+            if found[: len(self._members)] == self._members or not self._begun:
+                self._members = found  # a collection without a list gets longer
         except (ZfuseError, OSError) as error:
             self._why = reason(error)
-            return
         for p, member in enumerate(self._members):
             state = self._metadata_state(self._place / member, self._folder(p, member))
             self._steady.look(("metadata", p), state)
             self._steady.look(("end", p), _end_of(self._folder(p, member)))
-            if state == self._states.get(p):
+            if state == self._states.get(p) and not (last and p not in self._images):
                 continue
             try:
                 image = growing(str(self._place), member)
             except (ZfuseError, OSError, AssertionError) as error:
                 self._why = reason(error)
+                continue
+            if image.lacks_channels and not last:
+                self._why = f"{member} lacks channels that it declares"
                 continue
             self._images[p] = image
             self._states[p] = state
@@ -171,6 +174,7 @@ class ZarrFollower:
             pixel_size=stack.pixel_size,
             z_step=stack.z_step,
             time_step=stack.time_step,
+            more_positions=self._members != [""],
         )
 
     def _stacks(self, *, last: bool) -> list[tuple[int, int, int]]:
@@ -255,6 +259,9 @@ class ZarrFollower:
                 (p, t, c, z) in self._told for c in range(channels) for z in range(count)
             ):  # fmt: skip
                 self._ended.add(key)
+                for plane in ((p, t, c, z) for c in range(channels) for z in range(count)):
+                    self._told.discard(plane)
+                    self._steady.forget(plane)
                 yield StackEnded(key)
 
     def _complete(self) -> str:

@@ -78,11 +78,14 @@ class Growing:
     frames
         Where ome-writers ends, it lists the frames that it wrote: their indices along the axes of
         the file but y and x. None before.
+    lacks_channels
+        It names more channels than it has so far: channels are what it grows along.
     """
 
     stack: Stack
     planes: GrowingPlanes
     frames: frozenset[tuple[int, ...]] | None
+    lacks_channels: bool
 
 
 def members(place: str) -> list[str]:
@@ -135,7 +138,10 @@ def growing(place: str, member: str) -> Growing:
     else:
         stack, attributes = _image(node, source, True), node.attrs.asdict()
     assert isinstance(stack.reader, ZarrReader)
-    return Growing(stack, stack.reader.growing(), _frames(attributes))
+    omero = _ngff.ome_attributes(attributes).get("omero")
+    named = omero.get("channels") if isinstance(omero, dict) else None
+    lacks = isinstance(named, list) and len(named) > stack.shape[1]
+    return Growing(stack, stack.reader.growing(), _frames(attributes), lacks)
 
 
 def _frames(attributes: dict[str, Any]) -> frozenset[tuple[int, ...]] | None:

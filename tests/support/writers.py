@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-TIMES, POSITIONS, CHANNELS, PLANES = 2, 2, 2, 4
+TIMES, POSITIONS, CHANNELS, PLANES = 4, 2, 2, 4
 SIZE = (64, 96)
 
 RESUMABLE = ("tifffile", "zarr-python", "zarr-python shards", "zarrs shards")

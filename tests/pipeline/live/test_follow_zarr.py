@@ -265,3 +265,36 @@ def test_chunks_that_the_metadata_do_not_speak_of_yet_are_no_idleness(tmp_path: 
         before = follower.activity
     seen.poll()
     assert follower.activity == before
+
+
+def test_channels_that_are_still_to_come_are_waited_for(tmp_path: Path) -> None:
+    want = planes(1, 2, 3)
+    place = tmp_path / "a.ome.zarr"
+    array = create(place, (1, 2, 3, 24, 32))
+    array[:] = want
+    whole = (place / "0/zarr.json").read_text()
+    (place / "0/zarr.json").write_text(whole.replace("2,", "1,", 1))
+    assert json.loads((place / "0/zarr.json").read_text())["shape"][1] == 1
+    seen = Followed(ZarrFollower(place)).poll(3)
+    assert seen.series is None
+    (place / "0/zarr.json").write_text(whole)
+    seen.poll(3)
+    assert seen.series is not None
+    assert len(seen.series.channels) == 2
+    assert np.array_equal(seen.stack(c=1), want[0, 1])
+
+
+def test_a_collection_that_gets_longer(tmp_path: Path) -> None:
+    want = planes(2, 1, 1, 3)
+    place = tmp_path / "a.ome.zarr"
+    zarr.open_group(
+        str(place), mode="w", zarr_format=3,
+        attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}},
+    )  # fmt: skip
+    seen = Followed(ZarrFollower(place))
+    for p in range(2):
+        create(place / str(p), (1, 1, 3, 24, 32))[:] = want[p]
+        seen.poll(3)
+        assert np.array_equal(seen.stack(p), want[p, 0, 0])
+    assert seen.series is not None
+    assert seen.series.more_positions

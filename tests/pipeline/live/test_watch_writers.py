@@ -46,8 +46,11 @@ def context() -> Any:
     return found
 
 
-def _watch(source: str, output: str, until_idle: float | None) -> None:
-    watch(source, output, poll=0.03, expect_planes=writers.PLANES, until_idle=until_idle)
+def _watch(source: str, output: str, until_idle: float | None, fused: Any = None) -> None:
+    watch(
+        source, output, poll=0.03, expect_planes=writers.PLANES, until_idle=until_idle,
+        on_fused=None if fused is None else lambda key, c, result: fused.set(),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -100,50 +103,57 @@ def stack_notes(image: Path) -> list[dict[str, Any]]:
 
 
 def kill_watchers(
-    start: Any, source: Path, output: Path, kills: int, random: np.random.Generator,
-    longest: float = 1.2,
-) -> int:  # fmt: skip
-    """Start watchers and kill them, then let one end; return how many were alive when killed."""
-    killed = 0
+    start: Any, source: Path, output: Path, kills: int, random: np.random.Generator
+) -> tuple[int, int]:
+    """Start watchers and kill them, every second one while it fuses; then let one end.
+
+    Returns how many were alive when they were killed, and how many of those had fused something.
+    """
+    killed = busy = 0
     while killed < kills and not output.exists():
-        process = start(_watch, str(source), str(output), None)
-        process.join(float(random.uniform(0.02, longest)))
+        fused = context().Event()
+        process = start(_watch, str(source), str(output), None, fused)
+        if killed % 2:
+            fused.wait(60)
+        process.join(float(random.uniform(0.0, 0.4 if killed % 2 else 1.2)))
         if process.exitcode is None:
             process.kill()
             killed += 1
+            busy += fused.is_set()
         process.join()
     process = start(_watch, str(source), str(output), None)
     process.join(120)
-    if killed < kills or process.exitcode == 0:
-        assert output.exists()
-    return killed
+    assert process.exitcode == 0 or killed < kills  # else the one before had just ended
+    return killed, busy
 
 
 @pytest.mark.parametrize("kind", ["tifffile", "zarr-python shards"])
 def test_a_slow_writer_and_a_watcher_that_is_killed(
     tmp_path: Path, processes: Any, kind: str
 ) -> None:
-    writer = processes(writers.write, kind, str(tmp_path), 0.01)
+    writer = processes(writers.write, kind, str(tmp_path), 0.03)
     output = tmp_path / "out.ome.zarr"
-    kill_watchers(processes, writers.input_of(kind, tmp_path), output, 2, np.random.default_rng(1))
+    random = np.random.default_rng(1)
+    _, busy = kill_watchers(processes, writers.input_of(kind, tmp_path), output, 2, random)
     writer.join(60)
     check(output)
+    assert busy
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ALL)
-def test_watchers_killed_at_random_moments(
-    tmp_path: Path, processes: Any, kind: str, record_property: Any
-) -> None:
+def test_watchers_killed_at_random_moments(tmp_path: Path, processes: Any, kind: str) -> None:
     needed(kind)
-    writer = processes(writers.write, kind, str(tmp_path), 0.12)
+    writer = processes(writers.write, kind, str(tmp_path), 0.25)
     output = tmp_path / "out.ome.zarr"
     random = np.random.default_rng(len(kind))
-    killed = kill_watchers(processes, writers.input_of(kind, tmp_path), output, 7, random)
-    record_property("kills", killed)
+    source = writers.input_of(kind, tmp_path)
+    killed, busy = kill_watchers(processes, source, output, 7, random)
     writer.join(120)
     check(output)
     assert killed >= 5
+    assert busy >= 2
+    print(f"{kind}: {killed} watchers killed, {busy} of them after they had fused")
 
 
 @pytest.mark.slow
@@ -213,6 +223,8 @@ def test_what_each_writer_left_is_fused_as_offline(tmp_path: Path, kind: str) ->
     lines = _Lines()
     report = watch(source, tmp_path / "out.ome.zarr", poll=0.02, expect_planes=writers.PLANES,
                    progress=lines)  # fmt: skip
-    assert [stack.status for stack in report.stacks] == ["complete"] * 4
+    assert [stack.status for stack in report.stacks] == [
+        "complete"
+    ] * writers.TIMES * writers.POSITIONS
     assert lines.lines == []
     check(tmp_path / "out.ome.zarr")
