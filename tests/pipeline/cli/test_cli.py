@@ -64,6 +64,25 @@ def test_help_loads_no_heavy_library(command: list[str]) -> None:
     assert "zfuse" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("output", "more"), [("out.ome.zarr", []), ("out.tif", ["zarr", "fsspec", "numcodecs"])]
+)
+def test_fuse_loads_only_what_it_needs(folder: Path, output: str, more: list[str]) -> None:
+    # Dask, 0.12 s, has nothing to plan where one tile is the whole image; yaozarrs, 0.12 s, is for
+    # reading OME-Zarr.
+    never = ["dask", "yaozarrs", "skimage", "matplotlib", "PIL", "onnxruntime", "torch", *more]
+    code = (
+        "import sys\n"
+        "from zfuse.pipeline.cli._app import main\n"
+        f"sys.argv = ['zfuse', 'fuse', 'in.tif', {output!r}]\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        f"print('loaded:', *[m for m in {never} if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+    assert (folder / output).exists()
+
+
 def test_fuse_and_info(folder: Path) -> None:
     done = zfuse("fuse", "in.tif", "out.ome.zarr", "--z-step", 0.5, "--pixel-size", 0.1)
     assert done.exit_code == 0
