@@ -35,7 +35,7 @@ def demo(
     ] = None,
     live: Annotated[
         bool,
-        typer.Option("--live", help="Fuse while a simulated microscope acquires; needs zfuse\\[rig]."),
+        typer.Option("--live", help="Fuse while a simulated microscope acquires (zfuse\\[rig])."),
     ] = False,
 ) -> None:
     """Render a focal stack with known truth, fuse it, draw it, and compare with the truth."""
