@@ -64,7 +64,7 @@ class FuseWidget(QWidget):
 
     Parameters
     ----------
-    viewer
+    napari_viewer
         Where layers come from and results go.
 
     Attributes
@@ -75,9 +75,9 @@ class FuseWidget(QWidget):
         Layers of the last run.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = napari_viewer  # napari gives it to a parameter of this name
         self.job: FuseJob | None = None
         self.results: list[Image] = []
         self._worker: Any = None
@@ -86,7 +86,7 @@ class FuseWidget(QWidget):
         self._what: Any = None  # choice and axes of the run
         self._running: list[FuseJob] = []
 
-        self.source = StackForm(viewer.layers)
+        self.source = StackForm(napari_viewer.layers)
         self.method = combo()
         for name, entry in METHODS.items():
             self.method.addItem(name)

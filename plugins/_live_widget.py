@@ -46,9 +46,9 @@ _LATEST = "latest"
 class LiveWidget(QWidget):
     """Watches a folder, or listens to the microscope of this process."""
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = napari_viewer  # napari gives it to a parameter of this name
         self.run: LiveRun | None = None
         self._images: LiveImages | None = None
         self._layers: dict[Shown, Image] = {}

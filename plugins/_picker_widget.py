@@ -40,9 +40,9 @@ class PickerWidget(QWidget):
     _picked = Signal(object)
     _failed = Signal(object)
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = napari_viewer  # napari gives it to a parameter of this name
         self.picked: Picked | None = None
         self.stack, self.depth, self.confidence = (QComboBox() for _ in range(3))
         self.on = QCheckBox("follow the mouse")
@@ -79,9 +79,9 @@ class PickerWidget(QWidget):
         self._pause.setInterval(_PAUSE)
         self._pause.timeout.connect(self._ask)
         self._move, self._drag = _weakly(self._on_move), _weakly_dragging(self._on_click)
-        viewer.mouse_move_callbacks.append(self._move)
-        viewer.mouse_drag_callbacks.append(self._drag)
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+        napari_viewer.mouse_move_callbacks.append(self._move)
+        napari_viewer.mouse_drag_callbacks.append(self._drag)
+        for event in (napari_viewer.layers.events.inserted, napari_viewer.layers.events.removed):
             event.connect(self._list_layers)
         self._list_layers()
         self.destroyed.connect(self._reader.close)

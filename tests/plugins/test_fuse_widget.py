@@ -26,14 +26,11 @@ def planes() -> Any:
 
 
 @pytest.fixture
-def add_widget(qapp: Any) -> Callable[..., Any]:
-    """``add_widget(viewer)``: a docked widget, with the quickest of methods, planes as they lie."""
+def add_widget(manifest: None) -> Callable[..., Any]:
+    """``add_widget(viewer)``: as napari's menu opens it; the quickest method, planes as they lie."""
 
     def add(viewer: Any) -> Any:
-        from zfuse.plugins import FuseWidget
-
-        widget = FuseWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Fuse stack")
+        _, widget = viewer.window.add_plugin_dock_widget("zfuse", "Fuse stack")
         widget.method.setCurrentText("select")
         widget.align.setCurrentIndex(widget.align.findData("none"))
         return widget

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("manifest")
+
 PLANES = np.random.default_rng(0).integers(100, 4000, (3, 5, 60, 80)).astype(np.uint16)
 
 
@@ -50,11 +52,7 @@ def ended(make_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _widget(viewer: Any) -> Any:
-    from zfuse.plugins import LiveWidget
-
-    widget = LiveWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    return widget
+    return viewer.window.add_plugin_dock_widget("zfuse", "Live")[1]  # as napari's menu does
 
 
 def test_a_folder_is_seen_while_it_grows(

@@ -20,6 +20,14 @@ UM = {"scale": (2.0, 0.5, 0.5), "units": ("um",) * 3}
 FLAT = {"scale": (0.5, 0.5), "units": ("um",) * 2}
 
 
+pytestmark = pytest.mark.usefixtures("manifest")
+
+
+def _opened(viewer: Any, name: str) -> Any:
+    """Open a widget as napari's menu does, which hands it a guarded viewer."""
+    return viewer.window.add_plugin_dock_widget("zfuse", name)[1]
+
+
 def _results(viewer: Any, planes: np.ndarray = SLOPE) -> zfuse.Fused:
     fused = zfuse.fuse(planes, "select")
     viewer.add_image(planes, name="stack", **UM)
@@ -30,12 +38,9 @@ def _results(viewer: Any, planes: np.ndarray = SLOPE) -> zfuse.Fused:
 
 
 def test_the_relief_is_true_to_scale(make_viewer: Any, wait: Any, pictures: Path) -> None:
-    from zfuse.plugins import ReliefWidget
-
     viewer = make_viewer(show=True)
     fused = _results(viewer)
-    widget = ReliefWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    widget = _opened(viewer, "3-D relief")
     assert widget.unit.value == 1
     widget.show_relief.native.click()
     wait(lambda: "stack relief" in viewer.layers)
@@ -57,19 +62,15 @@ def test_the_relief_is_true_to_scale(make_viewer: Any, wait: Any, pictures: Path
 
 def test_a_relief_without_depth_says_what_to_do(make_viewer: Any, told: list[str]) -> None:
     viewer = make_viewer()
-    from zfuse.plugins import ReliefWidget
-
-    widget = ReliefWidget(viewer)
+    widget = _opened(viewer, "3-D relief")
     widget.show_relief.native.click()
     assert told == ["no depth layer is open: fuse a stack, or open a fused OME-Zarr"]
 
 
 def test_a_blank_depth_says_what_to_do(make_viewer: Any, wait: Any, told: list[str]) -> None:
     viewer = make_viewer()
-    from zfuse.plugins import ReliefWidget
-
     viewer.add_image(np.full((20, 30), np.nan, np.float32), name="depth", contrast_limits=(0, 1))
-    widget = ReliefWidget(viewer)
+    widget = _opened(viewer, "3-D relief")
     widget.show_relief.native.click()
     wait(lambda: told)
     assert "no three neighbours have a depth" in told[0]
@@ -78,11 +79,8 @@ def test_a_blank_depth_says_what_to_do(make_viewer: Any, wait: Any, told: list[s
 
 def test_hovering_shows_a_pixel_and_a_click_goes_to_its_plane(make_viewer: Any, wait: Any) -> None:
     viewer = make_viewer()
-    from zfuse.plugins import PickerWidget
-
     fused = _results(viewer)
-    widget = PickerWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    widget = _opened(viewer, "Plane picker")
     begun = time.perf_counter()
     for move in viewer.mouse_move_callbacks:
         move(viewer, _Event((0.0, 16.0, 27.6)))
@@ -107,11 +105,8 @@ def test_hovering_shows_a_pixel_and_a_click_goes_to_its_plane(make_viewer: Any, 
 
 def test_dragging_is_no_click(make_viewer: Any, qapp: Any) -> None:
     viewer = make_viewer()
-    from zfuse.plugins import PickerWidget
-
     _results(viewer)
-    widget = PickerWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    widget = _opened(viewer, "Plane picker")
     _click(viewer, (0.0, 16.0, 27.6), moved=30)
     for _ in range(20):
         qapp.processEvents()
@@ -122,11 +117,9 @@ def test_dragging_is_no_click(make_viewer: Any, qapp: Any) -> None:
 
 def test_the_picker_follows_time_and_channel(make_viewer: Any, wait: Any) -> None:
     viewer = make_viewer()
-    from zfuse.plugins import PickerWidget
-
     pixels = np.stack([[SLOPE, SLOPE], [SLOPE, SLOPE[::-1]]])
     viewer.add_image(pixels, name="stack", scale=(1, 1, 2.0, 0.5, 0.5))
-    widget = PickerWidget(viewer)
+    widget = _opened(viewer, "Plane picker")
     widget.pick((1.0, 1.0, 0.0, 16.0, 10.0))  # pixel 20: plane 2 from below, or 6
     wait(lambda: widget.picked)
     assert widget.picked.best == 6
@@ -137,14 +130,12 @@ def test_a_stack_that_cannot_be_read_says_so(make_viewer: Any, wait: Any, told: 
     viewer = make_viewer()
     import dask.array
 
-    from zfuse.plugins import PickerWidget
-
     def fails(block: np.ndarray) -> np.ndarray:
         raise OSError("the drive is gone")
 
     data = dask.array.zeros((5, 40, 50), chunks=40, dtype=np.uint16)
     data = data.map_blocks(fails, meta=np.empty((0, 0, 0), np.uint16))
-    widget = PickerWidget(viewer)
+    widget = _opened(viewer, "Plane picker")
     stack = viewer.add_image(np.zeros((5, 40, 50), np.uint16), name="stack")
     stack._data = data
     widget.pick((0.0, 5.0, 5.0))
@@ -157,8 +148,6 @@ def test_looking_at_a_large_stack_never_stops_the_viewer(make_viewer: Any, qapp:
     viewer = make_viewer()
     import dask.array
 
-    from zfuse.plugins import PickerWidget
-
     def slow(block: np.ndarray) -> np.ndarray:
         time.sleep(0.05)
         return block
@@ -166,8 +155,7 @@ def test_looking_at_a_large_stack_never_stops_the_viewer(make_viewer: Any, qapp:
     data = dask.array.zeros((16, 4096, 4096), chunks=(1, 4096, 4096), dtype=np.uint16)
     data = data.map_blocks(slow, meta=np.empty((0, 0, 0), np.uint16))
     viewer.add_image(data, contrast_limits=(0, 9), name="stack")
-    widget = PickerWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    widget = _opened(viewer, "Plane picker")
     widget.curve.show()
     for _ in range(20):
         qapp.processEvents()
