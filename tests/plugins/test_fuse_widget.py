@@ -27,7 +27,7 @@ def planes() -> Any:
 
 @pytest.fixture
 def add_widget(manifest: None) -> Callable[..., Any]:
-    """``add_widget(viewer)``: as napari's menu opens it; the quickest method, planes as they lie."""
+    """``add_widget(viewer)``: opened as by the menu; the quickest method, planes as they lie."""
 
     def add(viewer: Any) -> Any:
         _, widget = viewer.window.add_plugin_dock_widget("zfuse", "Fuse stack")
