@@ -114,6 +114,7 @@ def test_tiles_are_small_enough_to_see_and_large_enough_to_read(
 
 
 def test_a_cancelled_job_stops_at_once_and_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
     reader = Pixels(1024, planes=8)
     job = FuseJob(lambda: stack(reader), Order(SELECT))
     reads: list[int] = []
@@ -128,7 +129,8 @@ def test_a_cancelled_job_stops_at_once_and_leaves_no_thread() -> None:
         job.run()
     assert 0.2 < job.fraction < 0.8
     own = ("zfuse-fold", "zfuse-tile")
-    assert [t.name for t in threading.enumerate() if t.name.startswith(own)] == []
+    new = set(threading.enumerate()) - before
+    assert [t.name for t in new if t.name.startswith(own)] == []
 
 
 def test_a_job_that_looks_for_drift_can_be_cancelled() -> None:

@@ -99,7 +99,14 @@ def _zarr(place: Path, delay: float, *, sharded: bool, in_place: bool) -> None:
     if in_place:
         import zarrs  # noqa: F401
 
-        zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+    pipeline = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"} if in_place else {}
+    with zarr.config.set(pipeline):  # of the whole process, which may be that of the tests
+        _write_zarr(place, delay, sharded)
+
+
+def _write_zarr(place: Path, delay: float, sharded: bool) -> None:
+    import zarr
+
     _collection(place)
     for t, p, c, z in _order():
         array = zarr.open_array(str(place / "AB"[p] / "0"), mode="r+") if (
