@@ -49,6 +49,7 @@ HIDDEN = {"adaptive": 12, "select": 6}  # others 8
 OTHERS = 2.0  # what the other thresholds count beside that of one plane: they make the ranking
 STEPS, BATCH = 2500, 4096
 LEAST = 1e-3  # of significance: nothing stands out
+MISSED = 0.25  # of the pixels: the sample of their stack missed what they show
 PIXELS = 3000  # of a stack
 SEED = 11
 
@@ -136,7 +137,11 @@ def fit(samples: list[Sample], size: int) -> dict[str, Any]:
         which = torch.from_numpy(rng.integers(count, size=BATCH))
         pixel = torch.from_numpy(rng.integers(pixels, size=BATCH))
         x = (evidence[which, pixel] - mean) / deviation
-        score = out(torch.relu(local(x) + whole(stack[which])))
+        known = stack[which]
+        missed = torch.from_numpy(rng.random(BATCH) < MISSED)
+        others = torch.from_numpy(rng.integers(count, size=BATCH))
+        known[missed, 1:] = stack[others[missed], 1:]  # all but the number of planes
+        score = out(torch.relu(local(x) + whole(known)))
         t = levels + torch.exp(slopes) * score
         p = (0.5 + 0.5 * t / torch.sqrt(1 + t * t)).clamp(1e-6, 1 - 1e-6)
         loss = torch.nn.functional.binary_cross_entropy(p, within[which, pixel], reduction="none")
