@@ -571,6 +571,9 @@ def kill_and_resume(folder: Path, kills: int, seed: int) -> int:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+                # On a busy machine it dies after its end, before its process is gone: too late.
+                if (folder / NAME).is_dir() and not (folder / "f.growing.session").exists():
+                    return done
                 done += 1
                 if (folder / GROWING).is_dir():
                     check_valid(folder / GROWING)
