@@ -21,6 +21,7 @@ from zfuse.pipeline.core import (
     disk_errors,
     output_kind,
 )
+from zfuse.pipeline.live._landmark import Landmark
 from zfuse.pipeline.live._report import COMPLETE, FAILED, StackReport
 from zfuse.pipeline.sinks import KEPT, GrowingImages, check_output
 
@@ -133,6 +134,15 @@ class LiveOutput:
         """Record shape and dtype of the frames: all that come must be like this."""
         with disk_errors(self.path, kept=KEPT):
             self._manifest.add({"shape": list(shape), "dtype": dtype.name})
+
+    def landmark(self) -> Landmark:
+        """Return the plane by which the acquisition is known again."""
+        known = next((e["landmark"] for e in self._manifest.entries if "landmark" in e), None)
+        return Landmark(known, self._note, self._place.folder)
+
+    def _note(self, landmark: dict[str, int]) -> None:
+        with disk_errors(self.path, kept=KEPT):
+            self._manifest.add({"landmark": landmark})
 
     def write(self, report: StackReport, fused: Fused) -> None:
         """Write one stack and record it.

@@ -176,7 +176,7 @@ class Session:
                 "min_confidence": self._min_confidence,
             }
             reports = self._output.begin(series, settings, each=decisions.each)
-        self._done = frozenset(reports)
+            self._done = frozenset(reports) - {self._output.landmark().key}
         try:
             folds = Folds(self._method, decisions, self._workers, series.rgb, self._budget.limit)
             self._worker = Worker(
@@ -206,8 +206,16 @@ class Session:
 
     @property
     def done(self) -> frozenset[StackKey]:
-        """Stacks that an earlier session has written: they need not be fed."""
+        """Stacks that an earlier session has written: they need not be fed.
+
+        But for one, where frames can be read again: by a plane of it the acquisition is known.
+        """
         return self._done
+
+    @property
+    def problem(self) -> str:
+        """Why nothing more is fused, whatever is fed; "" if all is well."""
+        return "" if self._worker is None else self._worker.problem
 
     def put(self, frame: Frame) -> None:
         """Take a frame, from any thread. Never blocks, never raises."""

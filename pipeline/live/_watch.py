@@ -166,6 +166,8 @@ class _Watcher:
                 ended = f"nothing changed for {idle:.0f} s" if idle > self._until_idle else ""
             if not ended and self._follower is None:
                 ended = sidecar(self._place)
+            if self.session.problem:
+                return self._abandoned()
             if ended:
                 return self._end(ended)
             self._cancel.wait(self._poll)
@@ -194,8 +196,10 @@ class _Watcher:
         self.session.abandon()
 
     def _abandoned(self) -> Report:
+        problem = self.session.problem
         self.abandon()
-        return self.session.end() if self._begun else Report(None, problem="abandoned")
+        report = self.session.end() if self._begun else Report(None, problem="abandoned")
+        return replace(report, problem=problem or report.problem)
 
     def _hand_on(self, news: Iterator[News]) -> str:
         """Give news to the session; return why nothing more comes."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core import Fused, Progress
     from zfuse.pipeline.live._folds import Folds
     from zfuse.pipeline.live._frame import StackKey
+    from zfuse.pipeline.live._landmark import Landmark
     from zfuse.pipeline.live._output import LiveOutput
     from zfuse.pipeline.live._queue import Budget, Ended
     from zfuse.pipeline.live._series import Series
@@ -69,6 +70,8 @@ class Worker:
         As given.
     frames
         How many were taken up.
+    problem
+        Why nothing more is fused; "" if all is well.
     """
 
     def __init__(
@@ -84,7 +87,8 @@ class Worker:
         progress: Progress,
     ) -> None:
         self.series, self._decisions, self._folds = series, decisions, folds
-        self.frames = 0
+        self.frames, self.problem = 0, ""
+        self._landmark: Landmark | None = None if output is None else output.landmark()
         self._budget, self._output = budget, output
         self._min_confidence = min_confidence
         self._on_fused, self._progress = on_fused, progress
@@ -111,7 +115,7 @@ class Worker:
     def handle(self, item: Frame | Lost | Ended) -> None:
         """Take one item of the queue; its stack fails where it cannot be taken. Never raises."""
         key = item.key
-        if key is None:
+        if key is None or not self._is_same(item):
             return
         try:
             if key in self._reports:
@@ -125,6 +129,10 @@ class Worker:
 
     def finish(self, *, cancelled: bool) -> Report:
         """Fuse what is open, publish, and tell what became of everything. Never raises."""
+        if self.problem:
+            assert self._output is not None
+            self._output.leave()
+            return Report(None, self.reports, self.problem, cancelled)
         for key in sorted(self._open):
             try:
                 stack = self._open[key]
@@ -156,6 +164,18 @@ class Worker:
             self._output.leave()
             return replace(report, problem=reason(error))
         return replace(report, output=str(self._output.path))
+
+    def _is_same(self, item: Frame | Lost | Ended) -> bool:
+        """Whether this is still the acquisition that was begun with, as far as is known."""
+        if isinstance(item, Frame) and not self.problem and self._landmark is not None:
+            try:
+                self._landmark.check(item)
+            except ZfuseError as error:
+                self.problem = reason(error)
+                _log.error("%s", error)
+        if self.problem and isinstance(item, Frame):
+            self._budget.drop(item)
+        return not self.problem
 
     def _take(self, stack: LiveStack, item: Frame | Lost | Ended) -> None:
         if isinstance(item, Lost):

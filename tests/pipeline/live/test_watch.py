@@ -105,8 +105,6 @@ def test_what_was_fused_is_not_read_again(tmp_path: Path) -> None:
     report = watch(folder, output, poll=0.02, expect_planes=4, cancel=cancel, on_fused=first)
     assert report.output is None
     assert not output.exists()
-    for z in range(4):  # a second session that read it would see other pixels
-        tifffile.imwrite(folder / f"t0_z{z}.tif", want[2, z])
     write(folder, want[1], "t1_", mark=True)
     told: list[StackKey] = []
     report = watch(folder, output, poll=0.02, expect_planes=4,
@@ -115,6 +113,30 @@ def test_what_was_fused_is_not_read_again(tmp_path: Path) -> None:
     assert [stack.status for stack in report.stacks] == ["complete"] * 2
     for t in range(2):
         assert np.array_equal(fused(output, t), offline(want[t]))
+
+
+def test_another_acquisition_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    want = planes(3, 4)
+    folder, output = tmp_path / "in", tmp_path / "out.ome.zarr"
+    write(folder, want[0], "t0_")
+    cancel = threading.Event()
+
+    def first(key: StackKey, c: int | None, result: object) -> None:
+        threading.Timer(0.2, cancel.set).start()  # the result is written after this call
+
+    watch(folder, output, poll=0.02, expect_planes=4, cancel=cancel, on_fused=first)
+    write(folder, want[2], "t0_")
+    write(folder, want[1], "t1_", mark=True)
+    for _ in range(2):  # again, too
+        report = watch(folder, output, poll=0.02, expect_planes=4)
+        assert "another acquisition" in report.problem
+        assert report.output is None
+        assert not output.exists()
+    shutil.rmtree(tmp_path / "out.growing.ome.zarr")  # as the line says
+    report = watch(folder, output, poll=0.02, expect_planes=4)
+    assert [stack.status for stack in report.stacks] == ["complete"] * 2
+    for t, stack in enumerate((want[2], want[1])):
+        assert np.array_equal(fused(output, t), offline(stack))
 
 
 def test_positions_that_nobody_named(tmp_path: Path) -> None:
