@@ -112,12 +112,13 @@ def watch(
         until_idle=until_idle,
         cancel=cancel or threading.Event(),
         progress=progress or Progress(),
+        expect_planes=expect_planes,
+        template=template,
+        given={
+            "z_step": z_step,
+            "pixel_size": None if pixel_size is None else (pixel_size, pixel_size),
+        },
     )  # fmt: skip
-    watcher.given = {
-        "z_step": z_step,
-        "pixel_size": None if pixel_size is None else (pixel_size, pixel_size),
-    }
-    watcher.expect_planes, watcher.template = expect_planes, template
     try:
         return watcher.run()
     except BaseException:
@@ -128,10 +129,6 @@ def watch(
 class _Watcher:
     """One call of `watch`."""
 
-    given: dict[str, Any]
-    expect_planes: int | None
-    template: str | None
-
     def __init__(
         self,
         place: Path,
@@ -141,6 +138,9 @@ class _Watcher:
         until_idle: float | None,
         cancel: threading.Event,
         progress: Progress,
+        expect_planes: int | None,
+        template: str | None,
+        given: dict[str, Any],
     ) -> None:
         self.session = session
         self._place = place
@@ -148,6 +148,7 @@ class _Watcher:
         self._until_idle = until_idle
         self._cancel = cancel
         self._progress = progress
+        self._expect_planes, self._template, self._given = expect_planes, template, given
         self._follower: Follower | None = None
         self._begun = False
         self._missing: set[StackKey] = set()  # of those that were announced
@@ -207,7 +208,7 @@ class _Watcher:
         for item in news:
             match item:
                 case Series():
-                    known = {key: value for key, value in self.given.items() if value is not None}
+                    known = {key: value for key, value in self._given.items() if value is not None}
                     self.session.begin(replace(item, **known))
                     self._missing = {key for key, _ in item.planes} - self.session.done
                     self._begun = True
@@ -247,11 +248,11 @@ class _Watcher:
         from zfuse.pipeline.live._follow_ndtiff import INDEX, NDTiffFollower
 
         if INDEX in names or any("NDTiffStack" in name for name in names):
-            return NDTiffFollower(place, expect_planes=self.expect_planes)
+            return NDTiffFollower(place, expect_planes=self._expect_planes)
         from zfuse.pipeline.live._follow_planes import PlanesFollower
 
         if any(_is_image(place / name) for name in names):
-            return PlanesFollower(place, expect_planes=self.expect_planes, template=self.template)
+            return PlanesFollower(place, expect_planes=self._expect_planes, template=self._template)
         return None
 
 
