@@ -105,10 +105,13 @@ class LiveImages:
     ----------
     films
         By position, then by what is shown, in the order from bottom to top.
+    blanked
+        Whether a time point was let go of: it is blank from then on.
     """
 
     def __init__(self, series: Series, memory: int = MEMORY) -> None:
         self.series = series
+        self.blanked = False
         self.films: dict[int, dict[Shown, Film]] = {}
         self._memory, self._used = memory, 0
         self._lock = threading.Lock()
@@ -142,6 +145,7 @@ class LiveImages:
                 film, t, size = self._order.popleft()
                 film.frames.pop(t, None)
                 self._used -= size
+                self.blanked = True
             if not self.series.planes:
                 highest = np.nanmax(fused.depth, initial=0)
                 self._planes = max(self._planes, int(np.ceil(highest)) + 1)

@@ -101,8 +101,16 @@ class LiveRun:
             self._session, self.images = session, LiveImages(series)
 
     def _on_fused(self, key: StackKey, c: int | None, fused: Fused) -> None:
-        if self.images is not None:
-            self.images.put(key, c, fused)
+        images = self.images
+        if images is None:
+            return
+        before = images.blanked
+        images.put(key, c, fused)
+        if images.blanked and not before:
+            self.complain(
+                "the pictures of the run have filled their memory: the earliest time points go "
+                "blank here, and are kept only where an output was given"
+            )
 
     def _run(self) -> None:
         log, listener = logging.getLogger("zfuse.live"), _Listener(self.complain)

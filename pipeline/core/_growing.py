@@ -93,6 +93,18 @@ class GrowingFolder:
         _remove(old)
         _remove(self.session / _ASIDE)
 
+    def tidy(self) -> None:
+        """Remove what a session left that was killed after it had published, before its end."""
+        if self.folder.exists() or not (self._output.exists() and self.manifest.is_file()):
+            return
+        with suppress(OSError):
+            if self._lock.acquire() is not None:
+                return
+            published = self._output.exists() and not self.folder.exists()  # and not by now anew
+            if published:
+                self._remove_session()
+            self.release(remove=published)
+
     def clear(self) -> None:
         """Remove what an earlier session has left, but for the lock."""
         self.manifest.unlink(missing_ok=True)
@@ -134,10 +146,14 @@ class GrowingFolder:
             raise
         # The output stands: what cannot be removed must not make it a failure.
         with suppress(OSError):
-            _remove(old)
-            _remove(self.session / _ASIDE)
-            self.manifest.unlink(missing_ok=True)
+            self._remove_session()
         self.release(remove=True)
+
+    def _remove_session(self) -> None:
+        """Remove all that belongs to the session but its lock."""
+        _remove(self.session / _OLD)
+        _remove(self.session / _ASIDE)
+        self.manifest.unlink(missing_ok=True)
 
     def release(self, *, remove: bool = False) -> None:
         """Give the output back to others. May be called twice."""

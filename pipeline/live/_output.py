@@ -57,10 +57,11 @@ class LiveOutput:
                 f"output {path}: a session writes OME-Zarr, which can grow; name it like "
                 "fused.ome.zarr, and convert it afterwards"
             )
-        check_output(path, [], overwrite)
         self.path = Path(path)
         self._overwrite = overwrite
         self._place = GrowingFolder(self.path, overwrite=overwrite)
+        self._place.tidy()
+        check_output(path, [], overwrite)
 
     def begin(
         self, series: Series, settings: Mapping[str, Any], *, each: bool

@@ -9,6 +9,7 @@ from tests.support.live import Acquisition
 from zfuse import Fused
 from zfuse.live import Session, StackKey
 from zfuse.plugins._live import Film, LiveImages, Rate, Shown
+from zfuse.plugins._live_run import LiveRun
 
 IMAGE, DEPTH = Shown("image", 0), Shown("depth", 0)
 
@@ -88,6 +89,18 @@ def test_memory_stays_within_its_budget() -> None:
     assert film.shape[0] == 10
     assert (film[9] == 10).all()
     assert (film[0] == 0).all()
+    assert images.blanked
+
+
+def test_pictures_that_go_blank_are_told_of_once() -> None:
+    run = LiveRun(lambda run: (run.cancel.wait() and "done") or "")
+    run.images = LiveImages(Acquisition().series(), memory=100)
+    for t in range(5):
+        run.hooks["on_fused"](StackKey(0, t), 0, _fused(t + 1))
+    run.stop()
+    run.wait(20)
+    (line,) = run.take_complaints()
+    assert "output" in line
 
 
 def test_what_is_left_of_the_acquisition_before_is_left_out() -> None:

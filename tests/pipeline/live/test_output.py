@@ -408,6 +408,16 @@ class TestPlace:
         (tmp_path / NAME).rmdir()
         assert run(Acquisition(), tmp_path / NAME, []).output
 
+    def test_remains_of_a_session_that_had_published_are_removed(self, tmp_path: Path) -> None:
+        acquisition = Acquisition()
+        run(acquisition, tmp_path / NAME)
+        session = tmp_path / "f.growing.session"
+        (session / "aside").mkdir(parents=True)
+        (session / "manifest.jsonl").write_text("{}\n")
+        with pytest.raises(zfuse.ZfuseError, match="exists"):
+            Session(tmp_path / NAME)
+        assert os.listdir(tmp_path) == [NAME]
+
     def test_folder_of_others_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / GROWING).mkdir()
         with pytest.raises(zfuse.ZfuseError, match="is in the way and no session can go on"):
