@@ -9,17 +9,21 @@ container with a read-only home) numba refuses to start; then a private temporar
 numba knows a kernel by its own file alone. Code inlined from another module would be found again
 after that module has changed, by an upgrade for instance, and give the results of before. So the
 cache's folder is named after the content of all kernel modules.
+
+Processes that compile at the same moment share the cache: see `_CacheFiles`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,11 +73,38 @@ def _cache_folder() -> Path:
 _FOLDER = _cache_folder()
 
 
+class _CacheFiles(IndexDataCacheFile):  # type: ignore[misc]
+    """One kernel's index and files of machine code, which a cluster's workers fill side by side.
+
+    numba counts the files. Two processes that compile for different dtypes at the same moment both
+    take the same number, and one dtype runs the other one's machine code (numba issue 4807). Here a
+    file is named after what it is for, and is there before the index tells of it. What is left of
+    the race is an entry that the index loses: it is compiled once more.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        name = hashlib.sha256(pickle.dumps(key)).hexdigest()[:16]
+        file = f"{self._index_name.removesuffix('.nbi')}.{name}.nbc"
+        self._save_data(file, data)
+        self._save_index(self._load_index() | {key: file})
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """numba's cache of one kernel, with these files."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _CacheFiles(self.cache_path, self._impl.filename_base, stamp)
+
+
 def _compiled(function: F, options: dict[str, Any]) -> F:
     """Hand a kernel to numba, which asks for the cache's folder now and never again."""
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_FOLDER)
     try:
         compiled: F = numba.njit(**options)(function)
+        if not numba.config.DISABLE_JIT:
+            compiled._cache = _Cache(function)  # type: ignore[attr-defined] # noqa: SLF001
     finally:
         numba.config.CACHE_DIR = before
     return compiled

@@ -126,6 +126,32 @@ def test_a_folder_that_others_can_write_is_not_trusted(
     assert other.stat().st_mode & 0o077 == 0
 
 
+def test_processes_that_compile_at_the_same_moment_do_not_mix_their_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numba issue 4807: both have read the index before the other has written it."""
+
+    def cache() -> _jit._CacheFiles:
+        return _jit._CacheFiles(str(tmp_path), "kernel", "stamp")
+
+    late = cache()
+    with monkeypatch.context() as before:
+        before.setattr(late, "_load_index", dict)
+        cache().save("uint8", "code of uint8")
+        late.save("uint16", "code of uint16")
+    assert cache().load("uint8") in (None, "code of uint8")
+    assert cache().load("uint16") == "code of uint16"
+    cache().save("uint8", "code of uint8")
+    assert [cache().load(key) for key in ("uint8", "uint16")] == ["code of uint8", "code of uint16"]
+
+
+@compiles
+def test_kernels_are_kept_so() -> None:
+    from zfuse.kernels import finish_focus
+
+    assert isinstance(finish_focus._cache._cache_file, _jit._CacheFiles)
+
+
 @compiles
 @pytest.mark.slow
 def test_compiling_is_said_once_and_then_cached(tmp_path: Path) -> None:
