@@ -1,6 +1,6 @@
-"""A real SLURM of one node, for the tests: Debian's slurm-wlm and munge, without root's settings.
+"""A real SLURM of one node, for the tests: Debian's slurm-wlm and munge.
 
-Everything lies in one folder under /tmp: keys, ports, logs. Nothing of an installed SLURM is touched.
+Everything lies in one folder under /tmp, also keys and logs: an installed SLURM is not touched.
 Its daemons need root to start jobs; where they are missing, or for other users, tests are skipped.
 """
 
