@@ -10,24 +10,38 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.pipeline.sources._array import from_array as from_array
+    from zfuse.pipeline.sources._collection import (
+        Collection as Collection,
+        open_collection as open_collection,
+        open_member as open_member,
+        open_stack as open_stack,
+        open_stacks as open_stacks,
+    )
     from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
+    from zfuse.pipeline.sources._members import Member as Member, PlateLayout as PlateLayout
     from zfuse.pipeline.sources._names import natural as natural, tokens as tokens
     from zfuse.pipeline.sources._ome_zarr import (
         Growing as Growing,
         growing as growing,
         members as members,
     )
-    from zfuse.pipeline.sources._open import open_stack as open_stack, open_stacks as open_stacks
     from zfuse.pipeline.sources._planes import SUFFIXES as SUFFIXES, open_plane as open_plane
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_array": ["from_array"],
+        "_collection": [
+            "Collection",
+            "open_collection",
+            "open_member",
+            "open_stack",
+            "open_stacks",
+        ],
         "_fused": ["FusedImage", "open_fused"],
+        "_members": ["Member", "PlateLayout"],
         "_names": ["natural", "tokens"],
         "_ome_zarr": ["Growing", "growing", "members"],
-        "_open": ["open_stack", "open_stacks"],
         "_planes": ["SUFFIXES", "open_plane"],
     },
 )

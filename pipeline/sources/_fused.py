@@ -15,7 +15,7 @@ import numpy as np
 from zfuse.errors import ZfuseError
 from zfuse.kernels import downsample
 from zfuse.pipeline.core import TRUTH, Channel, output_files, tiff_notes
-from zfuse.pipeline.sources._open import open_stack
+from zfuse.pipeline.sources._collection import open_stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from zfuse.errors import ZfuseError
 
 __all__ = [
-    "Axis", "Image", "Multiscale", "Plate", "Series", "Transform", "Well", "complaint",
-    "parse",
+    "Axis", "Image", "Multiscale", "Plate", "PlateWell", "PlateWells", "Series", "Transform",
+    "Well", "complaint", "parse",
 ]  # fmt: skip
 
 M = TypeVar("M", bound=BaseModel)
@@ -42,7 +42,32 @@ def _first(value: Any) -> Any:
     return value[:1] if isinstance(value, list) else value
 
 
+def _count(value: Any) -> Any:
+    """Take whatever is no number from 0 for none: it is only an index or an identifier."""
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if good else None
+
+
+def _listed(value: Any) -> Any:
+    return value or []
+
+
+def _acquisitions(value: Any) -> list[dict[str, Any]]:
+    """Keep what a valid entry has, of entries with an identifier: they go on to the output."""
+    kept = []
+    for entry in value if isinstance(value, list) else []:
+        if not isinstance(entry, dict) or _count(entry.get("id")) is None:
+            continue
+        numbers = {key: entry[key] for key in _NUMBERS if _count(entry.get(key)) is not None}
+        words = {key: entry[key] for key in _WORDS if isinstance(entry.get(key), str)}
+        kept.append({"id": entry["id"], **words, **numbers})
+    return kept
+
+
+_NUMBERS = ("maximumfieldcount", "starttime", "endtime")
+_WORDS = ("name", "description")
 Word = Annotated[str, BeforeValidator(_word)]
+Count = Annotated[int | None, BeforeValidator(_count)]
 
 
 class _Part(BaseModel):
@@ -90,14 +115,17 @@ class Image(_Part):
     multiscales: Annotated[list[Multiscale], BeforeValidator(_first), Field(min_length=1)]
 
 
-class _Path(_Part):
+class WellImage(_Part):
+    """A field of a well."""
+
     path: Word
+    acquisition: Count = None
 
 
 class WellImages(_Part):
     """The fields of a well."""
 
-    images: list[_Path]
+    images: list[WellImage]
 
 
 class Well(_Part):
@@ -106,10 +134,26 @@ class Well(_Part):
     well: WellImages
 
 
-class PlateWells(_Part):
-    """The wells of a plate."""
+class PlateWell(_Part):
+    """A well as its plate declares it."""
 
-    wells: list[_Path] = []
+    path: Word
+    rowIndex: Count = None
+    columnIndex: Count = None
+
+
+class _Name(_Part):
+    name: Word
+
+
+class PlateWells(_Part):
+    """A plate."""
+
+    name: Word = ""
+    rows: Annotated[list[_Name], BeforeValidator(_listed)] = []
+    columns: Annotated[list[_Name], BeforeValidator(_listed)] = []
+    wells: list[PlateWell] = []
+    acquisitions: Annotated[list[dict[str, Any]], BeforeValidator(_acquisitions)] = []
 
 
 class Plate(_Part):

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 and 0.5: images, collections and wells as stacks.
+"""OME-Zarr 0.4 and 0.5: images, plates, wells and collections as stacks.
 
 Duty: find the images behind a group and join pixels and metadata into stacks.
 Must not know: how metadata is spelt (see `_ngff`), how chunks are decoded.
@@ -7,8 +7,7 @@ Must not know: how metadata is spelt (see `_ngff`), how chunks are decoded.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -18,51 +17,81 @@ from zfuse.pipeline.core import Stack
 from zfuse.pipeline.sources import _ngff
 from zfuse.pipeline.sources._array import channels_named
 from zfuse.pipeline.sources._layout import DESCENDING, Layout, default_axes
-from zfuse.pipeline.sources._ngff_models import Plate, Series, Well, parse
+from zfuse.pipeline.sources._members import Listing, Member, numbered
+from zfuse.pipeline.sources._ngff_models import Series, Well, parse
+from zfuse.pipeline.sources._plate import attributes_below, list_plate
 from zfuse.pipeline.sources._zarr_reader import ZarrReader
 from zfuse.pipeline.sources._zarr_store import open_array, open_child, open_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from zfuse.pipeline.sources._growth import GrowingPlanes
 
-__all__ = ["Growing", "growing", "images", "members"]
+__all__ = ["Growing", "growing", "list_members", "members", "open_member"]
 
 
-def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
-    """List the images of an OME-Zarr as functions that open them.
+def list_members(place: str, *, allow_missing: bool) -> Listing:
+    """List the images of an OME-Zarr, without opening one.
 
     Parameters
     ----------
     place
-        Local path or fsspec URL of a multiscale image, a bioformats2raw collection, one image of
-        it, a well, or a bare array.
+        Local path or fsspec URL of a multiscale image, a plate, a well, a bioformats2raw
+        collection, one image of it, or a bare array.
     allow_missing
-        Read missing chunks as the fill value.
-
-    Returns
-    -------
-    list of callables
-        One an image.
+        Nothing is read here that could be missing.
 
     Raises
     ------
     ZfuseError
-        There is no image; the path is a plate.
+        There is no image.
     """
     node = open_node(place)
     if isinstance(node, zarr.Array):
-        return [partial(_bare, node, place, allow_missing)]
+        return Listing(numbered(1))
     ome = _ngff.ome_attributes(node.attrs.asdict())
     if "multiscales" in ome:
-        return [partial(_image, node, place, allow_missing)]
+        return Listing(numbered(1))
     if "plate" in ome:
-        raise ZfuseError(_plate(place, parse(Plate, ome, place)))
+        return list_plate(node, ome, place)
     paths = _collection(node, ome, place)
     if not paths:
         raise ZfuseError(_no_image(node, place))
-    return [partial(_member, node, path, place, allow_missing) for path in paths]
+    found = attributes_below(node, paths) if len(paths) > 1 else [""]
+    return Listing(
+        tuple(
+            Member(path, f"image {path}", number, overview=_is_overview(attributes))
+            for number, (path, attributes) in enumerate(zip(paths, found, strict=True))
+        )
+    )
+
+
+def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
+    """Open one image of an OME-Zarr, lazily; see `list_members`.
+
+    Raises
+    ------
+    ZfuseError
+        It is missing or damaged.
+    """
+    node = open_node(place)
+    if path:
+        if isinstance(node, zarr.Array):
+            raise ZfuseError(f"{place} is an array; it holds no image {path}")
+        return _member(node, path, place, allow_missing)
+    if isinstance(node, zarr.Array):
+        return _bare(node, place, allow_missing)
+    return _image(node, place, allow_missing)
+
+
+def _is_overview(attributes: dict[str, Any] | str) -> bool:
+    """Whether an image says of itself that it has no z axis."""
+    if isinstance(attributes, str):
+        return False
+    try:
+        axes = _ngff.read_image(_ngff.ome_attributes(attributes), "").axes
+    except ZfuseError:  # said by whoever opens it
+        return False
+    return axes is not None and "z" not in axes
 
 
 @dataclass(frozen=True)
@@ -96,24 +125,10 @@ def members(place: str) -> list[str]:
     ZfuseError
         There is no image, or its metadata are not written yet.
     """
-    node = open_node(place)
-    if isinstance(node, zarr.Array):
-        return [""]
-    ome = _ngff.ome_attributes(node.attrs.asdict())
-    if "multiscales" in ome:
-        return [""]
-    if "plate" not in ome:
-        if not (paths := _collection(node, ome, place)):
-            raise ZfuseError(_no_image(node, place))
-        return paths
-    found = []
-    for well in parse(Plate, ome, place).plate.wells:
-        group = open_child(node, well.path)
-        if not isinstance(group, zarr.Group):
-            raise ZfuseError(f"{place}/{well.path} is declared but not there yet")
-        fields = parse(Well, _ngff.ome_attributes(group.attrs.asdict()), f"{place}/{well.path}")
-        found += [f"{well.path}/{image.path}" for image in fields.well.images]
-    return found
+    listing = list_members(place, allow_missing=True)
+    if fault := next((member.fault for member in listing.members if member.fault), ""):
+        raise ZfuseError(fault)
+    return [member.path for member in listing.members]
 
 
 def growing(place: str, member: str) -> Growing:
@@ -182,7 +197,9 @@ def _member(group: zarr.Group, path: str, place: str, allow_missing: bool) -> St
     node = open_child(group, path)
     if not isinstance(node, zarr.Group):
         raise ZfuseError(f"{source} belongs to its collection but is missing; copy it again")
-    return _image(node, source, allow_missing)
+    stack = _image(node, source, allow_missing)
+    # The fields of a plate are "0" in every well, which names none of them.
+    return replace(stack, name=path) if stack.name == path.rsplit("/", 1)[-1] else stack
 
 
 def _image(group: zarr.Group, source: str, allow_missing: bool) -> Stack:
@@ -235,15 +252,6 @@ def _bare(array: zarr.Array[Any], source: str, allow_missing: bool) -> Stack:
             f"{source} is a bare zarr array without OME metadata; "
             f"its axes are taken as {axes.upper()}, its scale is unknown",
         ),
-    )
-
-
-def _plate(place: str, plate: Plate) -> str:
-    wells = plate.plate.wells
-    well = wells[0].path if wells else "A/1"
-    return (
-        f"{place} is a plate with {len(wells)} well(s); plates can't be fused whole yet: "
-        f"give one well, such as {place.rstrip('/')}/{well}"
     )
 
 

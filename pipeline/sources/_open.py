@@ -1,9 +1,8 @@
-"""Find the source that understands a path, and open one or all of the images behind it.
+"""Find the source that understands a path, and let it list and open the images behind it.
 
 Duty: the table of formats, the choice by what really lies at the path, and the refusals that need
-no reader (missing path, not an image, several images where one was asked for). What a file says of
-itself ends here in text that a terminal can show.
-Must not know: how any format is read.
+no reader (missing path, not an image). What a file says of itself ends here in text that a terminal
+can show. Must not know: how any format is read, which of the images are wanted.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.sources._layout import NoStackError
 from zfuse.pipeline.sources._magic import BMP, JPEG, PNG, TIFF, XML, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zfuse.pipeline.core import Stack
+    from zfuse.pipeline.sources._members import Listing
 
-__all__ = ["open_stack", "open_stacks"]
+__all__ = ["list_members", "open_image", "printable"]
 
 T = TypeVar("T")
 LONGEST_NAME = 200
@@ -36,130 +35,59 @@ ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of input: how to tell it, and the module whose ``images(path, ...)`` lists it."""
+    """One kind of input: how to tell it, and the module with its `list_members`, `open_member`."""
 
     kind: str
     module: str
     detect: Callable[[str], bool]
 
 
-def open_stacks(path: str | Path, *, allow_missing: bool = False) -> list[Stack]:
-    """Open every image behind a path, lazily.
-
-    Parameters
-    ----------
-    path
-        An OME-Zarr group (folder or fsspec URL), a TIFF file, an image file or a folder of planes.
-    allow_missing
-        Read chunks and planes that are absent as the fill value instead of refusing them, and
-        leave out images of a collection that are missing or damaged.
-
-    Returns
-    -------
-    list of Stack
-        In the order of the file. Images of a collection that are no stack (an overview image
-        without z axis) are left out, with a warning line in the others.
+def list_members(path: str | Path, *, allow_missing: bool) -> Listing:
+    """List the images of a path, whatever it is, without opening one.
 
     Raises
     ------
     ZfuseError
-        The path is missing, is no image, or one of its images can't be used.
+        The path is missing, is no image, or damaged.
     """
-    stacks: list[Stack] = []
-    refused: list[ZfuseError] = []
-    images = _images(path, allow_missing=allow_missing)
-    try:
-        for number, image in enumerate(images):
-            try:
-                stacks.append(_opened(image, path))
-            except NoStackError as error:
-                refused.append(error)
-            except ZfuseError as error:
-                if len(images) == 1:
-                    raise
-                refused.append(error)
-                if not allow_missing:
-                    raise ZfuseError(
-                        f"image {number} of {len(images)} cannot be used: {error} "
-                        "(--allow-missing leaves it out, --series N takes another one)"
-                    ) from error
-        if not stacks:
-            raise refused[0]
-    except BaseException:
-        for stack in stacks:
-            stack.reader.close()
-        raise
-    notes = tuple(f"left out: {error}" for error in refused)
-    return [replace(stack, warnings=stack.warnings + notes) for stack in stacks]
-
-
-def open_stack(
-    path: str | Path, *, series: int | None = None, allow_missing: bool = False
-) -> Stack:
-    """Open exactly one image of a path, lazily.
-
-    Parameters
-    ----------
-    path
-        See `open_stacks`.
-    series
-        Which image, counted from 0 in the order of the file; needed when there are several.
-    allow_missing
-        See `open_stacks`.
-
-    Returns
-    -------
-    Stack
-        The image.
-
-    Raises
-    ------
-    ZfuseError
-        As `open_stacks`; also when there are several images and none was chosen, or when the
-        chosen one does not exist.
-    """
-    images = _images(path, allow_missing=allow_missing)
-    if series is None:
-        if len(images) > 1:
-            raise ZfuseError(
-                f"{path} holds {len(images)} images and none was chosen; "
-                f"choose one with series=0 to series={len(images) - 1}"
-            )
-        series = 0
-    if not 0 <= series < len(images):
-        several = f"s; choose series=0 to series={len(images) - 1}"
-        raise ZfuseError(
-            f"{path} has no series {series}: it holds {len(images)} image"
-            f"{several if len(images) > 1 else ', which is series=0'}"
-        )
-    return _opened(images[series], path)
-
-
-def _images(path: str | Path, *, allow_missing: bool) -> list[Callable[[], Stack]]:
-    """List the images of a path as functions that open them."""
     place = _local(str(path))
+    module = _module(place)
+    return _guarded(partial(module.list_members, place, allow_missing=allow_missing), path)
+
+
+def open_image(path: str | Path, image: str, *, allow_missing: bool) -> Stack:
+    """Open one image of a path, lazily, by its path inside.
+
+    Raises
+    ------
+    ZfuseError
+        The path is missing, or the image can't be used.
+    """
+    place = _local(str(path))
+    module = _module(place)
+    opened = partial(module.open_member, place, image, allow_missing=allow_missing)
+    stack = _guarded(opened, path)
+    return replace(
+        stack,
+        name=printable(stack.name)[:LONGEST_NAME],
+        channels=tuple(
+            replace(channel, name=printable(channel.name)[:LONGEST_NAME])
+            for channel in stack.channels
+        ),
+        warnings=tuple(printable(line) for line in stack.warnings),
+    )
+
+
+def _module(place: str) -> Any:
+    """Return the module that reads what lies at a place."""
     if not _is_url(place) and not Path(place).exists():
         raise ZfuseError(_missing(Path(place)))
     for form in FORMATS:
         if form.detect(place):
-            module = import_module(form.module)
-            return _guarded(partial(module.images, place, allow_missing=allow_missing), path)
+            return import_module(form.module)
     raise ZfuseError(
         f"{place} is not an image that zfuse reads; "
         "give an OME-Zarr, a TIFF, a PNG, JPEG or BMP, or a folder of such planes"
-    )
-
-
-def _opened(image: Callable[[], Stack], path: str | Path) -> Stack:
-    stack = _guarded(image, path)
-    return replace(
-        stack,
-        name=_printable(stack.name)[:LONGEST_NAME],
-        channels=tuple(
-            replace(channel, name=_printable(channel.name)[:LONGEST_NAME])
-            for channel in stack.channels
-        ),
-        warnings=tuple(_printable(line) for line in stack.warnings),
     )
 
 
@@ -170,10 +98,10 @@ def _guarded(work: Callable[[], T], path: str | Path) -> T:
     except OSError as error:
         raise ZfuseError(f"{path} cannot be read ({error}); check disk and permissions") from error
     except ZfuseError as error:  # it quotes the file
-        raise type(error)(_printable(str(error))) from error
+        raise type(error)(printable(str(error))) from error
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return text without control characters: names in files reach the terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 

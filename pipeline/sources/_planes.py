@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +17,23 @@ import numpy as np
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import BaseReader, Channel, Stack, each
 from zfuse.pipeline.sources._magic import TIFF, kind_of
+from zfuse.pipeline.sources._members import Listing, numbered
 from zfuse.pipeline.sources._names import FileGrid, arrange, natural
 from zfuse.pipeline.sources._plane_file import Plane, decode, header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import PlaneReader
 
-__all__ = ["SUFFIXES", "images", "open_plane"]
+__all__ = ["SUFFIXES", "list_members", "open_member", "open_plane"]
 
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 OPEN_TIFFS = 64
 
 
-def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
-    """List the stacks of a folder as functions that open them.
+def list_members(place: str, *, allow_missing: bool) -> Listing:
+    """List the stacks of a folder, by the names of its files.
 
     Parameters
     ----------
@@ -44,19 +43,52 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
         Take planes with a gap in their numbers as evenly spaced. A plane of one channel or time
         point only that is missing is always an error, since its name is all that is known of it.
 
-    Returns
-    -------
-    list of callables
-        One a position.
-
     Raises
     ------
     ZfuseError
         There are no planes, or they form no full grid.
     """
+    found = _found(place, allow_missing)
+    if isinstance(found, str):
+        from zfuse.pipeline.sources import _tiff
+
+        return _tiff.list_members(found, allow_missing=allow_missing)
+    members = numbered(len(found))
+    if len(found) == 1:
+        return Listing(members)
+    return Listing(
+        tuple(
+            replace(member, name=grid.position or member.name)
+            for member, grid in zip(members, found, strict=True)
+        )
+    )
+
+
+def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
+    """Open one stack of a folder, by its number, ``""`` for the only one; see `list_members`.
+
+    Raises
+    ------
+    ZfuseError
+        Its planes do not fit together.
+    """
+    found = _found(place, allow_missing)
+    if isinstance(found, str):
+        from zfuse.pipeline.sources import _tiff
+
+        return _tiff.open_member(found, path, allow_missing=allow_missing)
+    number = int(path or 0)
+    if number >= len(found):
+        raise ZfuseError(f"{place} has no position {number} any more; list it again")
+    folder = Path(place).parent if Path(place).is_file() else Path(place)
+    return _stack(folder, found[number], place)
+
+
+def _found(place: str, allow_missing: bool) -> list[FileGrid] | str:
+    """Return what each stack consists of, or the one OME file that describes them all."""
     path = Path(place)
     if path.is_file():
-        return [partial(_stack, path.parent, _lone(path), str(path))]
+        return [_lone(path)]
     names = [
         entry.name
         for entry in path.iterdir()
@@ -65,11 +97,9 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
     if not names:
         raise ZfuseError(_no_planes(path))
     if companion := [e.name for e in path.iterdir() if e.name.lower().endswith(".companion.ome")]:
-        from zfuse.pipeline.sources import _tiff
-
         if len(companion) > 1:
             raise ZfuseError(f"{path} holds {len(companion)} companion files; give one of them")
-        return _tiff.images(str(path / companion[0]), allow_missing=allow_missing)
+        return str(path / companion[0])
     if all(_is_ome(name) for name in names):
         whole = _ome_set(path, sorted(names, key=natural), allow_missing)
         if whole:
@@ -82,14 +112,11 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
                 f"{path}: among the planes{position} {grid.gap} is missing, so that depth would be "
                 "wrong; add the file, or take the planes as evenly spaced with --allow-missing"
             )
-    return [partial(_stack, path, grid, str(path)) for grid in grids]
+    return grids
 
 
-def _ome_set(
-    folder: Path, names: list[str], allow_missing: bool
-) -> list[Callable[[], Stack]] | None:
-    """Open OME-TIFF files that describe each other as one, None when they are single planes."""
-    from zfuse.pipeline.sources import _tiff
+def _ome_set(folder: Path, names: list[str], allow_missing: bool) -> str:
+    """Return the first of OME-TIFF files that describe each other, "" when they are planes."""
     from zfuse.pipeline.sources._tiff_open import open_tiff
 
     first = str(folder / names[0])
@@ -100,9 +127,7 @@ def _ome_set(
             for series in tif.series if series.is_multifile or len(names) == 1
             for page in series.pages if page is not None
         }  # fmt: skip
-    if planes > 1 and set(names) <= described:
-        return _tiff.images(first, allow_missing=allow_missing)
-    return None
+    return first if planes > 1 and set(names) <= described else ""
 
 
 def open_plane(place: str | Path) -> Stack:

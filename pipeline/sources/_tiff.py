@@ -9,40 +9,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Channel, Stack
 from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
+from zfuse.pipeline.sources._members import Listing, numbered
 from zfuse.pipeline.sources._ome_xml import number
 from zfuse.pipeline.sources._tiff_meta import tiff_meta
 from zfuse.pipeline.sources._tiff_open import Opened, open_tiff
 from zfuse.pipeline.sources._tiff_reader import TiffReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import tifffile
 
-__all__ = ["images", "open_plane"]
+__all__ = ["list_members", "open_member", "open_plane"]
 
 
-def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
-    """List the series of a TIFF as functions that open them.
+def list_members(place: str, *, allow_missing: bool) -> Listing:
+    """List the series of a TIFF.
 
     Parameters
     ----------
     place
         Path of the file; of a multi-file OME-TIFF, of any of its files; of a companion file.
     allow_missing
-        Read files, planes and segments that are missing as 0.
-
-    Returns
-    -------
-    list of callables
-        One a series.
+        See `open_member`.
 
     Raises
     ------
@@ -50,8 +43,34 @@ def images(place: str, *, allow_missing: bool) -> list[Callable[[], Stack]]:
         The file is damaged.
     """
     with open_tiff(place, allow_missing=allow_missing).tif as tif:
-        count = len(tif.series)
-    return [partial(_series, place, i, allow_missing) for i in range(count)]
+        if (count := len(tif.series)) == 1:
+            return Listing(numbered(1))
+        return Listing(
+            tuple(
+                replace(member, overview=_is_overview(series))
+                for member, series in zip(numbered(count), tif.series, strict=True)
+            )
+        )
+
+
+def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
+    """Open one series of a TIFF, lazily.
+
+    Parameters
+    ----------
+    place
+        See `list_members`.
+    path
+        Its number, ``""`` for the only one.
+    allow_missing
+        Read files, planes and segments that are missing as 0.
+
+    Raises
+    ------
+    ZfuseError
+        The file is damaged, or the series no stack.
+    """
+    return _series(place, int(path or 0), allow_missing)
 
 
 def open_plane(place: str) -> Stack:
@@ -124,6 +143,17 @@ def _stack(opened: Opened, index: int, place: str, allow_missing: bool, plane: b
         origin=(meta.z_origin, 0.0, 0.0),
         warnings=tuple(said),
     )
+
+
+def _is_overview(series: Any) -> bool:
+    try:
+        axes, lengths = _series_axes(series)
+        _z_axis(axes, lengths, series, "")
+    except NoStackError:
+        return True
+    except ZfuseError:  # said by whoever opens it
+        return False
+    return False
 
 
 def _check_imagej(tif: tifffile.TiffFile, axes: str, lengths: tuple[int, ...], source: str) -> None:

@@ -229,15 +229,16 @@ def test_omero_entries_beyond_the_channels_are_not_looked_at(tmp_path: Path) -> 
     assert stack.warnings == ()
 
 
-def test_a_well_is_a_collection_and_a_plate_names_one(tmp_path: Path) -> None:
+def test_a_well_is_a_collection_and_a_plate_one_of_all_fields(tmp_path: Path) -> None:
     plate = {"plate": {"wells": [{"path": "B/3", "rowIndex": 0, "columnIndex": 0}]}}
     zarr.create_group(tmp_path / "p.zarr", attributes={"ome": {"version": "0.5", **plate}})
     well = {"well": {"images": [{"path": "0"}, {"path": "1"}]}}
     zarr.create_group(tmp_path / "p.zarr/B/3", attributes={"ome": {"version": "0.5", **well}})
     for field in "01":
         image(tmp_path / f"p.zarr/B/3/{field}", space("zyx"), [1, 1, 1])
-    with pytest.raises(ZfuseError, match=r"plate with 1 well.*p\.zarr/B/3"):
+    with pytest.raises(ZfuseError, match=r"plate of 2 images and none was chosen.*series=1"):
         open_stack(tmp_path / "p.zarr")
+    assert [stack.source[-6:] for stack in open_stacks(tmp_path / "p.zarr")] == ["/B/3/0", "/B/3/1"]
     assert len(open_stacks(tmp_path / "p.zarr/B/3")) == 2
 
 
