@@ -82,8 +82,8 @@ def open_collection(
     """
     listing = list_members(path, allow_missing=allow_missing)
     if series is not None:
-        members = (replace(_numbered(listing, series, path), target=""),)
-        return Collection(str(path), "image", members, None, listing.warnings, allow_missing)
+        chosen = replace(_numbered(listing, series, path), target="")
+        return Collection(str(path), "image", (chosen,), None, listing.warnings, allow_missing)
     members = tuple(m for m in listing.members if not m.overview) or listing.members
     warnings = listing.warnings
     if len(members) < len(listing.members):

@@ -51,8 +51,10 @@ def list_members(path: str | Path, *, allow_missing: bool) -> Listing:
         The path is missing, is no image, or damaged.
     """
     place = _local(str(path))
-    module = _module(place)
-    return _guarded(partial(module.list_members, place, allow_missing=allow_missing), path)
+    listed: Callable[[], Listing] = partial(
+        _module(place).list_members, place, allow_missing=allow_missing
+    )
+    return _guarded(listed, path)
 
 
 def open_image(path: str | Path, image: str, *, allow_missing: bool) -> Stack:
@@ -64,8 +66,9 @@ def open_image(path: str | Path, image: str, *, allow_missing: bool) -> Stack:
         The path is missing, or the image can't be used.
     """
     place = _local(str(path))
-    module = _module(place)
-    opened = partial(module.open_member, place, image, allow_missing=allow_missing)
+    opened: Callable[[], Stack] = partial(
+        _module(place).open_member, place, image, allow_missing=allow_missing
+    )
     stack = _guarded(opened, path)
     return replace(
         stack,
