@@ -43,6 +43,7 @@ ROUGHNESS_RADII = (1, 2, 4, 8)  # half-size pixels
 _FINE_SPREAD, _COARSE_SPREAD = 0.6, 0.42  # measured on white noise: 1/σ of a window sum, per side
 _QUIET = 0.1  # share of the sample
 _SURE_FALLOFF = 6.0  # significance
+_MANY_FREE = 2  # half of the other planes
 
 
 class DepthSearch:
@@ -74,6 +75,7 @@ class DepthSearch:
         ]
         self._scale = np.float32((2**18 - 1) / steps)
         self._clipped: Plane | None = None
+        self._ever_clipped: Plane | None = None
 
     def add(
         self,
@@ -140,18 +142,36 @@ class DepthSearch:
 
         A highlight is clipped and flat in the plane of its focus; planes out of focus, over which
         its edge spreads, look sharper. The widest window sees the edge itself. What only the blur
-        of a highlight covers is known: from there the plane in focus is not clipped.
+        of a highlight covers is known: from there the plane in focus is not clipped. So that the
+        blur of something dark in a bright field, which alone is not clipped, is no focus, how much
+        all planes are is added up, see `_known`.
         """
         shown = within(self._half.core, self._half.shown)
         height, width = self._half.shape
         for number, share in enumerate(clipped, z):
             if share is None and self._clipped is None:
                 continue
-            if self._clipped is None:
-                self._clipped = np.zeros(self._half.shape, np.float32)
+            if self._clipped is None or self._ever_clipped is None:
+                self._clipped, self._ever_clipped = np.zeros((2, *self._half.shape), np.float32)
             won = self._coarse[-1].index == number
             won = won.repeat(2, 0).repeat(2, 1)[:height, :width]
             np.copyto(self._clipped, 0 if share is None else share[shown], where=won)
+            if share is not None:
+                self._ever_clipped += share[shown]
+
+    def _known(self) -> Plane | None:
+        """Return how much of each half-size pixel is not clipped in its best plane; None: all is.
+
+        Less where more than half of the others are clipped: they might be in focus as well.
+        """
+        if self._clipped is None or self._ever_clipped is None or not self._ever_clipped.any():
+            return None
+        known = np.clip(1 - self._clipped, 0, 1)
+        others = self._fine.planes - 1
+        if others > 1:
+            free = others - (self._ever_clipped - self._clipped)
+            known *= np.clip(free * np.float32(_MANY_FREE / others), 0, 1)
+        return known
 
     def finish(self, quiet: Sequence[float]) -> FoundDepth:
         """Return the depth of the core.
@@ -169,9 +189,8 @@ class DepthSearch:
             _finished(peak, self._half.shape, least)
             for peak, least in zip(self._coarse, quiet, strict=False)
         ]
-        known = None
-        if self._clipped is not None and self._clipped.any():
-            known = np.clip(1 - self._clipped, 0, 1)
+        known = self._known()
+        if known is not None:
             for _, stands_out, _ in found[:-1]:
                 stands_out *= known
         fine, stands_out, finest = _finished(self._fine, shape, quiet[-1], _FINE_SPREAD)

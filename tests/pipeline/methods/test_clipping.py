@@ -71,6 +71,47 @@ def test_the_noise_of_the_one_plane_that_is_not_clipped_is_no_focus():
     assert np.abs(fused.depth[beside] - 3).mean() < 0.1
 
 
+def transmitted(top, scatter=0.0):
+    """Planes of something dark and fine in a field that is clipped, and how far off it is.
+
+    It is in focus in plane 4 of 6; in plane 0 its shade darkens the field far around.
+    """
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:240, :240] - 100.0
+    distance = np.hypot(y, x)
+    dark = (distance <= 40).astype(float)
+    grain = gaussian_filter(rng.normal(0, 1, dark.shape), 1)
+    specimen = dark * (0.7 + 0.2 * grain / grain.std())
+    sigma = [12, 5, 4, 2.5, 0.6, 2]
+    light = 1.2 * top * np.stack([1 - gaussian_filter(specimen, s) for s in sigma])
+    light += rng.normal(0, 0.008 * top, light.shape)
+    clipped = light.clip(0, top)
+    return np.rint(clipped + rng.normal(0, scatter, light.shape)), distance
+
+
+def colours(scatter=0.6):
+    """Return colours that were converted and compressed after they were clipped."""
+    planes = [transmitted(top, scatter)[0] for top in (240, 242, 226)]
+    return np.stack(planes).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("case", ["uint8", "colours", "uint16", "scaled"])
+def test_what_darkens_a_clipped_field_is_not_in_focus_there(case):
+    planes, distance = transmitted({"uint16": 4000}.get(case, 255))
+    if case == "colours":
+        source = zfuse.from_array(colours(), rgb=True)
+    elif case == "scaled":
+        source = (planes / 255).astype(np.float32)
+    else:
+        source = planes.astype(case)
+    fused = zfuse.fuse(source)
+    shade, specimen = (distance > 54) & (distance < 75), distance < 32
+    assert fused.confidence[shade].mean() < 0.1
+    assert fused.confidence[distance > 75].mean() < 0.1
+    assert fused.confidence[specimen].mean() > 0.9
+    assert np.abs(fused.depth - 4)[specimen].mean() < 0.3
+
+
 def levels(planes):
     return ClipLevels.calibrate(Sample(zfuse.from_array(planes)), (1.0,)).most
 
@@ -86,3 +127,29 @@ def test_only_a_plateau_is_a_level(phantom):
     clipped = np.minimum(phantom.planes, np.quantile(phantom.planes, 0.98).astype(np.uint16))
     assert levels(clipped) == (float(clipped.max()),)
     assert levels(clipped / 4095) == (clipped.max() / 4095,)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1, "u1"), (257, "u2"), (1 / 255, "f4")])
+def test_clipped_colours_are_found_on_any_scale(scale, dtype):
+    planes = (colours().astype(np.float64) * scale).astype(dtype)
+    source = zfuse.from_array(planes, rgb=True)
+    found = ClipLevels.calibrate(Sample(source), (1.0, 1.0, 1.0))
+    least, most = np.array(found.least) / scale, np.array(found.most) / scale
+    tops = (240, 242, 226)
+    assert ((least > [t - 7 for t in tops]) & (least < [t - 3 for t in tops])).all()
+    assert ((most > tops) & (most < [t + 4 for t in tops])).all()
+
+
+@pytest.mark.parametrize("light", ["noise of 1 level", "brighter specks", "dark", "two levels"])
+def test_a_field_that_is_not_clipped_is_not_taken_for_it(light):
+    rng = np.random.default_rng(0)
+    planes = 220 + rng.normal(0, 1.0, (8, 200, 200))
+    planes[:, ::4] = np.linspace(20, 200, 200)
+    if light == "brighter specks":
+        planes[:, 5::40, 5::20] = 245
+        planes = np.rint((planes - 220) / 2) + 220
+    if light == "dark":
+        planes = 255 - planes
+    if light == "two levels":
+        planes[:, 1::4] -= 4
+    assert levels(np.rint(planes).astype(np.uint8)) == (255.0,)
