@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import BaseReader, Channel, Stack, each
+from zfuse.pipeline.sources._decoded import DecodedPlanes
 from zfuse.pipeline.sources._magic import TIFF, kind_of
 from zfuse.pipeline.sources._members import Listing, numbered
 from zfuse.pipeline.sources._names import FileGrid, arrange, natural
@@ -174,6 +173,7 @@ class FolderReader(BaseReader):
         self._grid = grid
         self._kinds = kinds
         self._samples = plane.samples
+        self._decoded = DecodedPlanes()
         self._tiffs: OrderedDict[str, PlaneReader] = OrderedDict()
         self._lock = threading.Lock()
         times, channels, planes = len(grid.files), len(grid.files[0]), len(grid.files[0][0])
@@ -198,6 +198,7 @@ class FolderReader(BaseReader):
     def close(self) -> None:
         """Release the files."""
         super().close()
+        self._decoded.close()
         with self._lock:
             while self._tiffs:
                 self._tiffs.popitem()[1].close()
@@ -207,7 +208,7 @@ class FolderReader(BaseReader):
         if kind.kind == TIFF:
             self._tiff(name).read(0, slice(0, 1), y, x, out[None])
             return
-        out[...] = np.moveaxis(decode(self._folder / name, kind)[y, x], -1, 0)
+        self._decoded.read(name, lambda: decode(self._folder / name, kind), y, x, out)
 
     def _tiff(self, name: str) -> PlaneReader:
         with self._lock:
