@@ -38,6 +38,11 @@ def _path(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def _terms(value: Any) -> Any:
+    """Accept one term as well as several; null is none."""
+    return (value,) if isinstance(value, str) else value or ()
+
+
 PathText = Annotated[str, BeforeValidator(_path)]
 
 
@@ -70,6 +75,11 @@ class RunConfig(Settings):
         "scale and angle)",
     )
     series: int | None = Field(None, ge=0, description="image of a collection; default: all")
+    select: Annotated[tuple[str, ...], BeforeValidator(_terms)] = Field(
+        (),
+        description='wells, fields, images, times, channels: "B03", "B02-D11", "fields=0-3", '
+        '"t=0-4", "c=GFP"; default: all',
+    )
     z_step: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm between planes")
     pixel_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm a pixel")
     tile: int | None = Field(None, gt=0, description="edge of a tile in px; default: by memory")

@@ -74,10 +74,15 @@ def open_jobs(
     if stack is not None:
         stacks = [stack]
     elif config.series is None:
-        stacks = open_stacks(config.input, allow_missing=config.allow_missing)
+        stacks = open_stacks(config.input, select=config.select, allow_missing=config.allow_missing)
     else:
         stacks = [
-            open_stack(config.input, series=config.series, allow_missing=config.allow_missing)
+            open_stack(
+                config.input,
+                series=config.series,
+                select=config.select,
+                allow_missing=config.allow_missing,
+            )
         ]
 
     stacks = [

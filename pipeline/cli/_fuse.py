@@ -59,6 +59,14 @@ def fuse(
     series: Annotated[
         int | None, typer.Option(help="Which image of a collection, from 0 (default: all).")
     ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="Only these wells (B03, B02-D11, rows=A-C), fields=0-3, images (0-4), t=0-4, "
+            "c=GFP,DAPI; repeatable.",
+        ),
+    ] = None,
     tile: Annotated[
         int | None, typer.Option(metavar="PX", help="Edge of a tile (default: by --memory).")
     ] = None,
@@ -105,6 +113,7 @@ def fuse(
         "z_step": z_step,
         "pixel_size": pixel_size,
         "series": series,
+        "select": select or None,
         "tile": tile,
         "memory": memory,
         "workers": workers,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         output_kind as output_kind,
         staging_folder as staging_folder,
     )
+    from zfuse.pipeline.core._plate_layout import PlateLayout as PlateLayout
     from zfuse.pipeline.core._progress import Progress as Progress
     from zfuse.pipeline.core._reader import (
         BaseReader as BaseReader,
@@ -70,6 +71,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "output_kind",
             "staging_folder",
         ],
+        "_plate_layout": ["PlateLayout"],
         "_progress": ["Progress"],
         "_reader": ["BaseReader", "NoPixels", "PlaneReader"],
         "_region": ["Region", "within"],

@@ -15,11 +15,14 @@ import numpy as np
 from zfuse.errors import Cancelled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from threading import Event
 
     from numpy.typing import NDArray
 
-__all__ = ["BaseReader", "ChannelReader", "NoPixels", "PlaneReader", "StoppableReader"]
+__all__ = [
+    "BaseReader", "ChannelReader", "NoPixels", "PickedReader", "PlaneReader", "StoppableReader",
+]  # fmt: skip
 
 
 class PlaneReader(Protocol):
@@ -167,6 +170,43 @@ class ChannelReader(BaseReader):
             part = slice(start, min(start + self.chunk[0], z.stop))
             at = slice(part.start - z.start, part.stop - z.start)
             out[at, 0] = self._source.read(t, part, y, x)[:, self._channel]
+
+
+class PickedReader(BaseReader):
+    """Some times and channels of another reader, which is closed with this one.
+
+    Parameters
+    ----------
+    source
+        Reads all.
+    times, channels
+        Indices, in the order in which they are handed out; None for all.
+    """
+
+    def __init__(
+        self, source: PlaneReader, times: Sequence[int] | None, channels: Sequence[int] | None
+    ) -> None:
+        t, c, *size = source.shape
+        self._times = range(t) if times is None else times
+        self._channels = None if channels is None else list(channels)
+        t, c = len(self._times), c if channels is None else len(channels)
+        super().__init__((t, c, size[0], size[1], size[2]), source.dtype, source.chunk)
+        self._source = source
+
+    def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
+        """Fill `out`, (planes, C, Y, X), with the window; a chunk of planes at a time."""
+        if self._channels is None:
+            self._source.read(self._times[t], z, y, x, out)
+            return
+        for start in range(z.start, z.stop, self.chunk[0]):
+            part = slice(start, min(start + self.chunk[0], z.stop))
+            at = slice(part.start - z.start, part.stop - z.start)
+            out[at] = self._source.read(self._times[t], part, y, x)[:, self._channels]
+
+    def close(self) -> None:
+        """Release open files."""
+        super().close()
+        self._source.close()
 
 
 @dataclass(frozen=True)

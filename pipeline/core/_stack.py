@@ -8,13 +8,14 @@ Must not know: file formats, methods, tiles, Dask.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline.core._lazy_array import lazy_array, read_array
-from zfuse.pipeline.core._reader import ChannelReader, StoppableReader
+from zfuse.pipeline.core._reader import ChannelReader, PickedReader, StoppableReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from threading import Event
     from typing import Self
 
@@ -126,6 +127,31 @@ class Stack:
         """Return the stack of one channel, with the axes and the calibration of this one."""
         reader = ChannelReader(self.reader, channel)
         return replace(self, reader=reader, channels=(self.channels[channel],), rgb=False)
+
+    def picked(
+        self, times: Sequence[int] | None = None, channels: Sequence[int] | None = None
+    ) -> Stack:
+        """Return the stack of some times and channels (indices; None for all), calibrated alike.
+
+        Times that are not evenly spaced any more have no time step, with a warning.
+        """
+        step, said = self.time_step, self.warnings
+        if times is not None and len(times) > 1 and step is not None:
+            gaps = {after - before for before, after in pairwise(times)}
+            if len(gaps) > 1:
+                said = (*said, "the times that are left are not evenly spaced: no time step")
+            step = None if len(gaps) > 1 else step * gaps.pop()
+        whole = channels is None or list(channels) == list(range(self.shape[1]))
+        return replace(
+            self,
+            reader=PickedReader(self.reader, times, channels),
+            channels=self.channels
+            if channels is None
+            else tuple(self.channels[c] for c in channels),
+            rgb=self.rgb and whole,
+            time_step=step,
+            warnings=said,
+        )
 
     def stoppable(self, cancel: Event | None) -> Stack:
         """Return the same stack, whose reader raises `Cancelled` once the event is set."""

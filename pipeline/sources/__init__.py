@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         open_stacks as open_stacks,
     )
     from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
-    from zfuse.pipeline.sources._members import Member as Member, PlateLayout as PlateLayout
+    from zfuse.pipeline.sources._members import Member as Member
     from zfuse.pipeline.sources._names import natural as natural, tokens as tokens
     from zfuse.pipeline.sources._ome_zarr import (
         Growing as Growing,
@@ -39,7 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "open_stacks",
         ],
         "_fused": ["FusedImage", "open_fused"],
-        "_members": ["Member", "PlateLayout"],
+        "_members": ["Member"],
         "_names": ["natural", "tokens"],
         "_ome_zarr": ["Growing", "growing", "members"],
         "_planes": ["SUFFIXES", "open_plane"],

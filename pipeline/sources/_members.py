@@ -6,13 +6,13 @@ picklable. Must not know: files, formats, pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from zfuse.pipeline.core import PlateLayout
 
-__all__ = ["Kind", "Listing", "Member", "PlateLayout", "numbered"]
+__all__ = ["Kind", "Listing", "Member", "numbered"]
 
 Kind: TypeAlias = Literal["image", "images", "plate"]
 
@@ -55,29 +55,6 @@ class Member:
 
     def __str__(self) -> str:
         return self.name or self.path
-
-
-@dataclass(frozen=True)
-class PlateLayout:
-    """A plate as its metadata draw it.
-
-    Attributes
-    ----------
-    name
-        May be empty.
-    rows, columns
-        Their names, in order, also of those without a well.
-    wells
-        All that are declared, as ``"row/column"``.
-    acquisitions
-        As they are declared.
-    """
-
-    name: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    wells: tuple[str, ...]
-    acquisitions: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from zfuse.errors import ZfuseError, reason
+from zfuse.pipeline.core import PlateLayout
 from zfuse.pipeline.sources import _ngff
-from zfuse.pipeline.sources._members import Listing, Member, PlateLayout
+from zfuse.pipeline.sources._members import Listing, Member
 from zfuse.pipeline.sources._ngff_models import Plate, Well, parse
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def list_plate(group: zarr.Group, ome: dict[str, Any], place: str) -> Listing:
     members: list[Member] = []
     for (name, path), attributes in zip(wells.items(), found, strict=True):
         members += _fields(name, path, attributes, f"{place}/{path}", len(members))
-    return Listing(tuple(members), _layout(declared, list(wells), said, place), tuple(said))
+    layout = _layout(declared, list(wells), members, said, place)
+    return Listing(tuple(members), layout, tuple(said))
 
 
 def attributes_below(group: zarr.Group, paths: Sequence[str]) -> list[dict[str, Any] | str]:
@@ -158,7 +160,9 @@ def _safe(name: str, place: str) -> str:
     return name
 
 
-def _layout(plate: PlateWells, wells: list[str], said: list[str], place: str) -> PlateLayout:
+def _layout(
+    plate: PlateWells, wells: list[str], members: list[Member], said: list[str], place: str
+) -> PlateLayout:
     """Return the drawing of the plate; rows and columns that it does not name are of its wells."""
     rows = list(dict.fromkeys(row.name for row in plate.rows))
     columns = list(dict.fromkeys(column.name for column in plate.columns))
@@ -167,6 +171,13 @@ def _layout(plate: PlateWells, wells: list[str], said: list[str], place: str) ->
         if lacking:
             said.append(f"{place} does not name all {what} of its wells; they are added")
             names += sorted(lacking, key=lambda name: (len(name), name))
+    known = {entry["id"] for entry in plate.acquisitions}
+    of = {m.target: m.acquisition for m in members if m.acquisition in known}
     return PlateLayout(
-        plate.name, tuple(rows), tuple(columns), tuple(wells), tuple(plate.acquisitions)
+        plate.name,
+        tuple(rows),
+        tuple(columns),
+        tuple(wells),
+        tuple(plate.acquisitions),
+        {target: number for target, number in of.items() if number is not None},
     )
