@@ -48,6 +48,7 @@ def _facts(stack: Stack) -> list[tuple[str, str]]:
     size = stack.pixel_size
     rows = [
         ("image", stack.name),
+        *([("format", stack.kind)] if stack.kind else []),
         ("axes", " ".join(f"{axis}={lengths[axis]}" for axis in stack.axes)),
         ("dtype", f"{stack.dtype}{' (RGB)' if stack.rgb else ''}"),
         ("pixel size", "unknown" if size is None else f"{size[1]:g} x {size[0]:g} µm (x, y)"),

@@ -64,6 +64,8 @@ class Stack:
         Seconds between time points, or None.
     origin
         (z, y, x) position of the first voxel in µm.
+    kind
+        Format of the source, and what reads it, for people.
     warnings
         Short lines about what the source had to assume or leave out.
     """
@@ -78,6 +80,7 @@ class Stack:
     z_step: float | None = None
     time_step: float | None = None
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    kind: str = ""
     warnings: tuple[str, ...] = ()
 
     @property

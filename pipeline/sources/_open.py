@@ -150,9 +150,18 @@ def _is_file(place: str, *kinds: str) -> bool:
         raise ZfuseError(f"{place} cannot be read ({error}); check its permissions") from error
 
 
+def _is_vendors(place: str) -> bool:
+    if not Path(place).is_file():
+        return False
+    from zfuse.pipeline.sources._bioio import is_vendors
+
+    return is_vendors(place)
+
+
 FORMATS = (
     Format("OME-Zarr", "zfuse.pipeline.sources._ome_zarr", _is_zarr),
     Format("TIFF, OME-XML", "zfuse.pipeline.sources._tiff", lambda p: _is_file(p, TIFF, XML)),
     Format("plane", "zfuse.pipeline.sources._planes", lambda p: _is_file(p, PNG, JPEG, BMP)),
+    Format("vendor's", "zfuse.pipeline.sources._bioio", _is_vendors),
     Format("folder of planes", "zfuse.pipeline.sources._planes", lambda p: Path(p).is_dir()),
 )
