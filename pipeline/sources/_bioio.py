@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -231,8 +232,9 @@ def _mosaic(image: Any, size: dict[str, int], source: str, said: list[str]) -> M
     if count == 1:
         return None
     first = {axis: 0 for axis in "TCZ" if axis in size}
-    places = asked(lambda: [(int(y), int(x)) for y, x in image.get_mosaic_tile_positions(**first)],
-                   [])  # fmt: skip
+    none: list[tuple[int, int]] = []
+    listed = partial(image.get_mosaic_tile_positions, **first)
+    places = asked(lambda: [(int(y), int(x)) for y, x in listed()], none)
     if len(places) != count:
         raise ZfuseError(
             f"{source} has {count} tiles, of which {len(places)} say where they lie; stitch it in "

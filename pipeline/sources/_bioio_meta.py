@@ -103,7 +103,8 @@ def _falls(image: Any) -> bool:
     """Whether the planes of a CZI go down; its z step has no sign."""
     places = "./Metadata/Information/Image/Dimensions/Z/Positions/"
     step = number(asked(lambda: image.metadata.findtext(f"{places}Interval/Increment"), None))
-    offsets = asked(lambda: str(image.metadata.findtext(f"{places}List/Offsets")).split(), [])
+    none: list[str] = []
+    offsets = asked(lambda: str(image.metadata.findtext(f"{places}List/Offsets")).split(), none)
     first, last = (number(offsets[i]) if offsets else None for i in (0, -1))
     return (step is not None and step < 0) or (
         first is not None and last is not None and last < first
@@ -113,7 +114,8 @@ def _falls(image: Any) -> bool:
 def _colours(image: Any, count: int) -> list[Any] | None:
     """Return the colours in which ZEN shows the channels, None where the file is no CZI."""
     path = "./Metadata/DisplaySetting/Channels/Channel"
-    found = asked(lambda: [c.findtext("Color") for c in image.metadata.findall(path)], [])
+    none: list[Any] = []
+    found = asked(lambda: [c.findtext("Color") for c in image.metadata.findall(path)], none)
     matches = [re.fullmatch(r"#(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})", str(c)) for c in found]
     if len(matches) != count or not any(matches):
         return None
