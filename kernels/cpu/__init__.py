@@ -7,14 +7,19 @@ from zfuse.kernels.cpu._band_average import (
     hold_within,
 )
 from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
-from zfuse.kernels.cpu._focus import fold_focus
+from zfuse.kernels.cpu._focus import NO_FRAME, fold_focus
 from zfuse.kernels.cpu._guided import guided_filter
 from zfuse.kernels.cpu._majority import majority_filter
 from zfuse.kernels.cpu._measures import GIVEN, INVALID, MEASURES, accumulator
 from zfuse.kernels.cpu._median import median_3x3
 from zfuse.kernels.cpu._offset import RunningOffset, add_offset, settle_offset
 from zfuse.kernels.cpu._peak import RunningPeak, finish_focus, fit_ends
-from zfuse.kernels.cpu._pyramid import add_expanded, reduce_plane, subtract_expanded
+from zfuse.kernels.cpu._pyramid import (
+    add_expanded,
+    reduce_plane,
+    reduce_signal,
+    subtract_expanded,
+)
 from zfuse.kernels.cpu._signal import mix_signal
 from zfuse.kernels.cpu._smooth import smooth_signal
 from zfuse.kernels.cpu._soft import ACTIVITY_GAIN, NO_WEIGHT, add_weighted, log_activity, log_energy
@@ -37,6 +42,7 @@ __all__ = [
     "GIVEN",
     "INVALID",
     "MEASURES",
+    "NO_FRAME",
     "NO_WEIGHT",
     "WARP_REACH",
     "DepthClues",
@@ -71,6 +77,7 @@ __all__ = [
     "probability",
     "reduce_by_strength",
     "reduce_plane",
+    "reduce_signal",
     "settle_offset",
     "shrink_band",
     "smooth_signal",

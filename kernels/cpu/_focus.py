@@ -40,14 +40,17 @@ if TYPE_CHECKING:
 
     from zfuse.kernels.cpu._peak import RunningPeak
 
-__all__ = ["fold_focus", "push_measure", "to_float"]
+__all__ = ["NO_FRAME", "fold_focus", "push_measure", "to_float"]
+
+NO_FRAME = (0, 0, 0, 0)
+"""No rows or columns that mirror others, see `fold_focus`."""
 
 BLOCK_WIDTH = 2048
 """Columns worked on at a time: the peak's row (20 bytes a pixel) stays in the L1 cache."""
 
 
 @jit
-def push_measure(measure, signal, p, y, left, right, invalid, scratch, sums):
+def push_measure(measure, signal, p, y, left, right, frame, invalid, scratch, sums):
     """Let the windows of plane `p` gain the measure of row `y`, or zeros below the last row.
 
     The windows hold columns left … right - 1; those outside the plane are 0.
@@ -56,7 +59,8 @@ def push_measure(measure, signal, p, y, left, right, invalid, scratch, sums):
     plane = signal[p]
     if y < plane.shape[0]:
         x0, x1 = max(left, 0), min(right, plane.shape[1])
-        measure_row(measure, plane, y, x0, x1, invalid, scratch, row[x0 - left : x1 - left + 2])
+        out = row[x0 - left : x1 - left + 2]
+        measure_row(measure, plane, y, x0, x1, frame, invalid, scratch, out)
     else:
         row[:] = 0
     push_row(sums, p, y, row)
@@ -92,8 +96,8 @@ def _reject_invalid(row, score):
 
 @jit
 def _fold_rows(
-    signal, invalid, pixels, top, left, z, measure, least, window, peak, image, scratch, sums,
-    plain_sums, all_scores, all_won,
+    signal, invalid, pixels, top, left, z, measure, least, window, peak, image, frame, scratch,
+    sums, plain_sums, all_scores, all_won,
 ):  # fmt: skip
     """Do the work of `fold_focus` in the scratch that it allocated."""
     n, height, width = signal.shape
@@ -110,12 +114,13 @@ def _fold_rows(
         for y_in in range(max(top - radius, 0), top + core_height + radius):
             for p in range(n):
                 push_measure(
-                    measure, signal, p, y_in, x0 - radius, x1 + radius, invalid[p], scratch, sums
-                )
+                    measure, signal, p, y_in, x0 - radius, x1 + radius, frame, invalid[p], scratch,
+                    sums,
+                )  # fmt: skip
                 if measure == VARIANCE:
                     push_measure(
-                        GIVEN, signal, p, y_in, x0 - radius, x1 + radius, invalid[p], scratch,
-                        plain_sums,
+                        GIVEN, signal, p, y_in, x0 - radius, x1 + radius, frame, invalid[p],
+                        scratch, plain_sums,
                     )  # fmt: skip
             y = y_in - radius
             if y < top:
@@ -152,6 +157,7 @@ def fold_focus(
     sum_dtype: np.dtype[np.signedinteger],
     peak: RunningPeak,
     image: NDArray[Any],
+    frame: tuple[int, int, int, int] = NO_FRAME,
 ) -> None:
     """Fold a block of planes into the running focus peak, in place.
 
@@ -184,6 +190,9 @@ def fold_focus(
         Updated.
     image : (C, h, w), dtype of `pixels`
         The winner's pixels; updated.
+    frame : (4,) int, at most 13
+        So many rows at the planes' top and bottom, and columns left and right, mirror what lies
+        inside of them when focus is measured. Such planes must not hold `INVALID`.
 
     Notes
     -----
@@ -193,7 +202,7 @@ def fold_focus(
     padded = BLOCK_WIDTH + 2 * (window // 2)
     _fold_rows(
         signal, invalid, pixels, top, left, z, measure, least, window, peak, image,
-        new_measure_scratch(padded, signal.dtype, sum_dtype),
+        frame, new_measure_scratch(padded, signal.dtype, sum_dtype),
         new_sliding_window(n, window, BLOCK_WIDTH, sum_dtype),
         new_sliding_window(n if measure == VARIANCE else 0, window, BLOCK_WIDTH, sum_dtype),
         np.empty(BLOCK_WIDTH, np.float32), np.empty(BLOCK_WIDTH, np.bool_),

@@ -13,7 +13,7 @@ import numpy as np
 from numba import int32, int64
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
-from zfuse.kernels.cpu._rows import copy_row
+from zfuse.kernels.cpu._rows import copy_row, inside_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,8 @@ class MeasureScratch(NamedTuple):
     ----------
     row : (m + 2,) int32 or int64
         The measure of a row of m pixels, and a pixel on either side that is always 0.
-    edge : (3, 3), dtype of the signal
-        Pixels round one at the image's left or right edge.
+    edge : (3, 16), dtype of the signal
+        Columns at the image's left or right edge, and one on either side.
     sobel : (2, m + 2) int32
         Columns smoothed, and their slopes.
     """
@@ -83,7 +83,7 @@ def new_measure_scratch(width, signal_dtype, sum_dtype):
     """Return scratch for rows of `width` pixels, with zeros in `row`."""
     return MeasureScratch(
         np.zeros(width + 2, sum_dtype),
-        np.empty((3, 3), signal_dtype),
+        np.empty((3, 16), signal_dtype),
         np.empty((2, width + 2), np.int32),
     )
 
@@ -183,23 +183,28 @@ def _clear_invalid(plane, y, x0, x1, out):
 
 
 @jit
-def measure_row(measure, plane, y, x0, x1, invalid, scratch, out):
+def measure_row(measure, plane, y, x0, x1, frame, invalid, scratch, out):
     """Write the measure of row `y`, columns x0 … x1 - 1, into out[1:-1].
 
     `invalid` says whether the plane holds `INVALID`: there, and next to it, the measure is 0.
     """
-    width = plane.shape[1]
-    row, up, down = plane[y], plane[max(y - 1, 0)], plane[min(y + 1, plane.shape[0] - 1)]
+    height, width = plane.shape
+    top, bottom, left, right = frame
+    up = plane[inside_frame(y - 1, height, top, bottom)]
+    row = plane[inside_frame(y, height, top, bottom)]
+    down = plane[inside_frame(y + 1, height, top, bottom)]
     a, b = max(x0 - 1, 0), min(x1 + 1, width)
     inside = out[a - x0 + 1 : b - x0 + 1]
     _stencil_row(measure, up[a:b], row[a:b], down[a:b], scratch.sobel, inside)
-    edge = scratch.edge
-    for x in (0, width - 1):  # the image's own edge: neighbours beyond it replicate
-        if x0 <= x < x1:
-            for i in range(3):
-                xx = min(max(x - 1 + i, 0), width - 1)
-                edge[0, i], edge[1, i], edge[2, i] = up[xx], row[xx], down[xx]
-            at = out[x - x0 : x - x0 + 3]
+    # The image's own edge: neighbours beyond it replicate, those in a frame mirror others.
+    for start, stop in ((0, left + 1), (width - 1 - right, width)):
+        a, b = max(start, x0), min(stop, x1)
+        if a < b:
+            edge = scratch.edge[:, : b - a + 2]
+            for i in range(b - a + 2):
+                x = inside_frame(a - 1 + i, width, left, right)
+                edge[0, i], edge[1, i], edge[2, i] = up[x], row[x], down[x]
+            at = out[a - x0 : b - x0 + 2]
             _stencil_row(measure, edge[0], edge[1], edge[2], scratch.sobel, at)
     if invalid:
         _clear_invalid(plane, y, x0, x1, out)

@@ -18,56 +18,109 @@ import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
-from zfuse.kernels.cpu._rows import binomial_5
+from zfuse.kernels.cpu._rows import binomial_5, inside_frame
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
 
-__all__ = ["add_expanded", "reduce_plane", "subtract_expanded"]
+__all__ = ["add_expanded", "reduce_plane", "reduce_signal", "subtract_expanded"]
 
 
 @jit
 def _row_reduce(row, out):
     last = row.size - 1
-    for i in range(out.size):
+    inner = last // 2  # from there on the edge is seen
+    for i in range(1, inner):
         x = 2 * i
-        if 2 <= x <= last - 2:
-            out[i] = (
-                row[x - 2]
-                + row[x + 2]
-                + float32(4) * (row[x - 1] + row[x + 1])
-                + float32(6) * row[x]
-            ) * float32(1 / 16)
-        else:
-            out[i] = (
-                row[max(x - 2, 0)] + row[min(x + 2, last)]
-                + float32(4) * (row[max(x - 1, 0)] + row[min(x + 1, last)]) + float32(6) * row[x]
-            ) * float32(1 / 16)  # fmt: skip
+        ends, beside = row[x - 2] + row[x + 2], row[x - 1] + row[x + 1]
+        out[i] = (ends + float32(4) * beside + float32(6) * row[x]) * float32(1 / 16)
+    _reduce_edge(row, 0, min(1, out.size), out)
+    _reduce_edge(row, max(inner, 1), out.size, out)
+
+
+@jit
+def _reduce_edge(row, first, stop, out):
+    last = row.size - 1
+    for i in range(first, stop):
+        x = 2 * i
+        ends = row[max(x - 2, 0)] + row[min(x + 2, last)]
+        beside = row[max(x - 1, 0)] + row[min(x + 1, last)]
+        out[i] = (ends + float32(4) * beside + float32(6) * row[x]) * float32(1 / 16)
+
+
+@jit
+def _reduce_row(fine, i, frame, smooth, out):
+    """Write row `i` of the coarse level."""
+    height, width = fine.shape
+    top, bottom, left, right = frame
+    binomial_5(
+        fine[inside_frame(2 * i - 2, height, top, bottom)],
+        fine[inside_frame(2 * i - 1, height, top, bottom)],
+        fine[inside_frame(2 * i, height, top, bottom)],
+        fine[inside_frame(2 * i + 1, height, top, bottom)],
+        fine[inside_frame(2 * i + 2, height, top, bottom)],
+        smooth,
+    )
+    for x in range(left):
+        smooth[x] = smooth[2 * left - x]
+    for x in range(width - right, width):
+        smooth[x] = smooth[2 * (width - 1 - right) - x]
+    _row_reduce(smooth, out)
+
+
+@jit
+def _scale_row(row, scale, out):
+    for x in range(out.size):
+        out[x] = np.int32(np.rint(row[x] * scale))
 
 
 @jit_allocating
-def reduce_plane(fine: Plane, coarse: Plane) -> None:
+def reduce_plane(fine: NDArray[Any], coarse: Plane) -> None:
     """Smooth and keep every second pixel, Burt & Adelson's REDUCE.
 
     coarse[i, j] = Σ_mn w_m w_n fine[2i + m, 2j + n] with w = [1 4 6 4 1]/16 and m, n = -2 … 2.
 
     Parameters
     ----------
-    fine : (Y, X) float32
+    fine : (Y, X), any real dtype
     coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
         Result.
     """
-    last = fine.shape[0] - 1
     smooth = np.empty(fine.shape[1], np.float32)
     for i in range(coarse.shape[0]):
-        y = 2 * i
-        binomial_5(
-            fine[max(y - 2, 0)], fine[max(y - 1, 0)], fine[y], fine[min(y + 1, last)],
-            fine[min(y + 2, last)], smooth,
-        )  # fmt: skip
-        _row_reduce(smooth, coarse[i])
+        _reduce_row(fine, i, (0, 0, 0, 0), smooth, coarse[i])
+
+
+@jit_allocating
+def reduce_signal(
+    fine: NDArray[Any],
+    frame: tuple[int, int, int, int],
+    scale: float,
+    coarse: Plane,
+    steps: NDArray[np.int32],
+) -> None:
+    """Reduce a decision signal as `reduce_plane` does, and round it: steps = rint(scale coarse).
+
+    Parameters
+    ----------
+    fine : (Y, X), any real dtype
+    frame : (4,) int
+        So many rows at top and bottom, and columns left and right, mirror what lies inside of them.
+    scale : float
+        Steps a unit of the signal.
+    coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
+        Result.
+    steps : (⌈Y/2⌉, ⌈X/2⌉) int32
+        Result, rounded half to even.
+    """
+    smooth = np.empty(fine.shape[1], np.float32)
+    for i in range(coarse.shape[0]):
+        _reduce_row(fine, i, frame, smooth, coarse[i])
+        _scale_row(coarse[i], np.float32(scale), steps[i])
 
 
 @jit

@@ -17,8 +17,17 @@ __all__ = [
     "binomial_5",
     "clear_where",
     "copy_row",
+    "inside_frame",
     "take_where",
 ]
+
+
+@jit
+def inside_frame(i, size, begin, end):
+    """Return which pixel of an axis shows at `i`, if `begin` and `end` of it mirror the others."""
+    last = size - 1 - end
+    i = min(max(i, 0), size - 1)
+    return 2 * begin - i if i < begin else 2 * last - i if i > last else i
 
 
 @jit
@@ -53,7 +62,9 @@ def add_square_sum(above, row, below, total):
 def binomial_5(a, b, c, d, e, out):
     """Write (a + 4 b + 6 c + 4 d + e) / 16, the generating kernel of Burt & Adelson (1983)."""
     for x in range(out.size):
-        out[x] = (a[x] + e[x] + float32(4) * (b[x] + d[x]) + float32(6) * c[x]) * float32(1 / 16)
+        ends = float32(a[x]) + float32(e[x])
+        beside = float32(b[x]) + float32(d[x])
+        out[x] = (ends + float32(4) * beside + float32(6) * float32(c[x])) * float32(1 / 16)
 
 
 @jit

@@ -147,8 +147,12 @@ class Adaptive(Method):
             whole = Region.whole(*column.shape[2:])
             floats = FloatPlanes(whole, 0, sample.stack.dtype, blend.fill)
             filled = [floats.to_float(p)[0] for p in column]
-            search = DepthSearch(whole, blend.signal, steps)
-            search.add(np.stack([to_signal(p, blend, steps) for p in filled]), 0)
+            search = DepthSearch(whole, blend.signal, steps, sample.stack.dtype)
+            if blend.signal.native:
+                signal = np.ascontiguousarray(column[:, 0])
+            else:
+                signal = np.stack([to_signal(p, blend, steps) for p in filled])
+            search.add(signal, 0)
             stacks.append(np.stack([mix(p, blend.weights) for p in filled]))
             searches.append(search)
         falloffs = [search.falloff() for search in searches]
@@ -225,15 +229,19 @@ class _DepthPass:
         )
         blend, steps = calibration.blend, calibration.steps
         self.floats = FloatPlanes(region, method.halo, dtype, blend.fill)
-        self.decision = DecisionPlanes(self.wide, self.floats, blend, steps)
-        self.search = DepthSearch(self.wide, blend.signal, steps)
+        shown = Region(region.image, self.wide.core, region.shown)
+        self.decision = DecisionPlanes(shown, self.floats, blend, steps)
+        self.search = DepthSearch(
+            self.decision.region, blend.signal, steps, dtype, framed=self.decision.framed
+        )
+        self._near = within(self.wide.shown, self.decision.region.shown)
         self._pair = PairDecision(self.wide, steps)
         self._was_clipped, self._may_fill = False, dtype.kind == "f"
 
     def add(self, planes: NDArray[Any], z: int) -> None:
         """Fold a block of planes."""
         signal, invalid = self.decision.with_frame(planes)
-        self._pair.add(signal, invalid)
+        self._pair.add(signal[:, *self._near], invalid)
         self.decision.hide_frame(signal)
         levels = self.calibration.clipped
         clipped = [levels.share(plane[:, *self.floats.cut]) for plane in planes]
@@ -278,7 +286,7 @@ class _PicturePass:
             self._confidence *= found.known
         self._offset = DepthOffset(
             first.region, first.wide, found, calibration.planes, calibration.peak_width,
-            calibration.steps,
+            self._decision, calibration.steps,
         )  # fmt: skip
         channels = len(calibration.noise)
         self._picture: BandAverage | MeasuredAverage

@@ -92,6 +92,15 @@ def _end_offset(shares):
     return np.where(level, 0.5, offset)
 
 
+def mirrored(planes, frame):
+    """Planes whose outermost rows and columns mirror those inside: top, bottom, left, right."""
+    top, bottom, left, right = frame
+    height, width = planes.shape[-2:]
+    inner = planes[..., top : height - bottom, left : width - right]
+    sides = [(0, 0)] * (planes.ndim - 2) + [(top, bottom), (left, right)]
+    return np.pad(inner, sides, "reflect")
+
+
 def reduce_plane(fine):
     """Burt and Adelson's REDUCE in float64."""
     kernel = np.array([1, 4, 6, 4, 1]) / 16

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import RunningOffset, add_offset, reduce_plane, settle_offset
+from zfuse.kernels import NO_FRAME, RunningOffset, add_offset, reduce_signal, settle_offset
 from zfuse.pipeline.core import Region, within
 from zfuse.pipeline.methods.parts._depth_vote import with_fine
 from zfuse.pipeline.methods.parts._found_depth import half_region
+from zfuse.pipeline.methods.parts._frame import frame_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from zfuse.pipeline.methods.parts._decision import DecisionPlanes
     from zfuse.pipeline.methods.parts._found_depth import FoundDepth
 
     Plane = NDArray[np.float32]
@@ -59,22 +61,28 @@ class DepthOffset:
         Of the stack.
     width
         Of focus peaks, in planes, see `peak_width`.
+    decision
+        How planes are shown.
     steps
         Largest value of the decision signal.
     """
 
     def __init__(
         self, region: Region, wide: Region, found: FoundDepth, planes: int, width: float,
-        steps: float,
+        decision: DecisionPlanes, steps: float,
     ) -> None:  # fmt: skip
         self._planes, self._width = planes, width
         near = Region.grown(region.core, _REACH, region.image)
-        shown = Region.grown(near, _STENCIL, region.image)
-        self._cut = within(shown, wide.shown)
+        # Whole rows: no copy has to be made.
+        shown = (Region.grown(near, _STENCIL, region.image)[0], decision.region.shown[1])
+        self._cut = within(shown, decision.region.shown)
+        self._frame = frame_sides(region.image, shown) if decision.framed else NO_FRAME
         half = half_region(Region(region.image, near, shown))
         at = within(half.core, half_region(wide).core)
         depth, self._floor = (np.ascontiguousarray(m[at]) for m in (found.half, found.floor))
         self._offset = half.offset
+        shape = [s.stop - s.start for s in half.shown]
+        self._reduced, self._steps = np.empty(shape, np.float32), np.empty(shape, np.int32)
         self._sums = RunningOffset(depth, np.zeros_like(depth), np.zeros_like(depth))
         inside = within(near, wide.core)
         self._fine = found.fine[inside].copy(), found.fine_significance[inside].copy()
@@ -86,11 +94,9 @@ class DepthOffset:
         if self._planes < _LEAST_PLANES:
             return
         for i, plane in enumerate(signal):
-            near = plane[self._cut].astype(np.float32)
-            half = np.empty(((near.shape[0] + 1) // 2, (near.shape[1] + 1) // 2), np.float32)
-            reduce_plane(near, half)
-            half *= self._scale
-            add_offset(half, *self._offset, z + i, self._width, self._sums)
+            reduce_signal(plane[self._cut], self._frame, self._scale, self._reduced, self._steps)
+            self._reduced *= self._scale
+            add_offset(self._reduced, *self._offset, z + i, self._width, self._sums)
 
     def refined(self) -> Plane:
         """Return the depth of the region's core (h, w), in planes."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import INVALID, reduce_plane
+from zfuse.kernels import INVALID, NO_FRAME, reduce_plane, reduce_signal
 from zfuse.pipeline.core import Region, within
 from zfuse.pipeline.methods.parts._depth_vote import SURE, settled, with_fine
 from zfuse.pipeline.methods.parts._found_depth import FoundDepth, half_region
+from zfuse.pipeline.methods.parts._frame import frame_sides
 from zfuse.pipeline.methods.parts._peak import PEAK_BYTES, FocusPeak
 from zfuse.pipeline.methods.parts._pyramid import expanded
 from zfuse.pipeline.methods.parts._trust import Evidence, ScalePeak, halved
@@ -52,24 +53,47 @@ class DepthSearch:
     Parameters
     ----------
     region
-        Core and what is shown are multiples of 4 (or end at the image's edge); the latter is
-        `SEARCH_REACH` larger than the core.
+        The core begins and ends at multiples of 4 (or at the image's edge); what is shown is at
+        least `SEARCH_REACH` larger.
     signal
         How the decision signal came about.
     steps
         Largest value of the decision signal.
+    dtype
+        Of the pixels.
+    framed
+        Planes show the image's frame, and what lies inside of it is to be mirrored there.
     """
 
-    def __init__(self, region: Region, signal: Signal, steps: float) -> None:
+    def __init__(
+        self,
+        region: Region,
+        signal: Signal,
+        steps: float,
+        dtype: np.dtype[Any],
+        *,
+        framed: bool = False,
+    ) -> None:
         self._region = region
         core = Region.grown(region.core, _VOTERS, region.image)
         self._wide = wide = Region(region.image, core, region.shown)
-        self._half = half = half_region(wide)
+        rows, columns = Region.grown(region.core, SEARCH_REACH, region.image)[0], region.shown[1]
+        near = Region(region.image, core, (rows, columns))  # whole rows: no copy has to be made
+        self._near = within(near.shown, region.shown)
+        self._frames = [
+            frame_sides(region.image, shown) if framed else NO_FRAME
+            for shown in (region.shown, near.shown)
+        ]
+        self._half = half = half_region(near)
         quarter = half_region(half)
-        dtype = np.dtype(np.uint8)
-        self._fine = FocusPeak(wide, signal, "sml", _FINE_WINDOW, 0, dtype, wide_sums=True)
+        self._reduced = [
+            np.empty([s.stop - s.start for s in part.shown], np.float32) for part in (half, quarter)
+        ]
+        self._small: list[NDArray[np.int32]] = []
+        # It copies no pixels; with their dtype the compiled kernel is that of `select`.
+        self._fine = FocusPeak(wide, signal, "sml", _FINE_WINDOW, 0, dtype)
         self._coarse = [
-            FocusPeak(part, signal, "laplacian-energy", window, 0, dtype)
+            FocusPeak(part, signal, "laplacian-energy", window, 0, np.dtype(np.uint8))
             for part, windows in ((half, _HALF_WINDOWS), (quarter, _QUARTER_WINDOWS))
             for window in windows
         ]
@@ -90,30 +114,30 @@ class DepthSearch:
         holds a filled value there, and is changed. `clipped` says how much of each half-size pixel
         of a plane is.
         """
-        n, height, width = signal.shape
+        n = len(signal)
         has_invalid = np.zeros(n, np.bool_)
-        sizes = [(height, width)]
-        for _ in range(2):
-            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-        small = [np.empty((n, *size), np.int32) for size in sizes[1:]]
-        plane = np.empty(sizes[0], np.float32)
-        reduced = [np.empty(size, np.float32) for size in sizes[1:]]
-        for i in range(n):
-            plane[:] = signal[i]
+        if not self._small or len(self._small[0]) < n:  # once: memory is slow when first touched
+            self._small = [np.empty((n, *plane.shape), np.int32) for plane in self._reduced]
+        for i, plane in enumerate(signal):
+            fine, frame = plane[self._near], self._frames[1]
+            for coarse, small in zip(self._reduced, self._small, strict=True):
+                reduce_signal(fine, frame, self._scale, coarse, small[i])
+                fine, frame = coarse, NO_FRAME
             unknown = invalid[i] if invalid else None
-            for fine, coarse, target in zip((plane, *reduced), reduced, small, strict=False):
-                reduce_plane(fine, coarse)
-                target[i] = np.rint(coarse * self._scale)
             if unknown is not None:
                 has_invalid[i] = True
-                for fine, coarse, target in zip((unknown, *reduced), reduced, small, strict=False):
+                fine = unknown
+                for coarse, small in zip(self._reduced, self._small, strict=True):
                     reduce_plane(fine, coarse)
-                    target[i][coarse > 0] = INVALID
-                signal[i][unknown > 0] = INVALID
-        self._fine.add_signal(signal, has_invalid, _no_pixels(signal), z)
+                    small[i][coarse > 0] = INVALID
+                    fine = coarse
+                plane[unknown > 0] = INVALID
+        self._fine.add_signal(
+            signal, has_invalid, _no_pixels(signal, self._fine), z, self._frames[0]
+        )
         for number, peak in enumerate(self._coarse):
-            planes = small[number // len(_HALF_WINDOWS)]
-            peak.add_signal(planes, has_invalid, _no_pixels(planes), z)
+            planes = self._small[number // len(_HALF_WINDOWS)][:n]
+            peak.add_signal(planes, has_invalid, _no_pixels(planes, peak), z)
         self._note_clipped(clipped, z)
 
     def falloff(self) -> tuple[float, float]:
@@ -237,8 +261,8 @@ def least_scores(searches: Sequence[DepthSearch]) -> tuple[float, ...]:
     return tuple(float(np.quantile(s, _QUIET)) if s.size else 0.0 for s in scores)
 
 
-def _no_pixels(signal: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.empty((len(signal), 0, *signal.shape[1:]), np.uint8)
+def _no_pixels(signal: NDArray[Any], peak: FocusPeak) -> NDArray[Any]:
+    return np.empty((len(signal), 0, *signal.shape[1:]), peak.image.dtype)
 
 
 def _finished(

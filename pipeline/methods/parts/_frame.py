@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["inside_frame", "mirror_frame"]
+__all__ = ["frame_sides", "inside_frame", "mirror_frame"]
 
 _FRAME = 4  # pixels
 
@@ -30,6 +30,16 @@ def inside_frame(size: int, start: int, length: int) -> NDArray[np.intp]:
         last = size - 1 - _FRAME
         i = np.where(i < _FRAME, 2 * _FRAME - i, np.where(i > last, 2 * last - i, i))
     return np.clip(i - start, 0, length - 1)
+
+
+def frame_sides(image: tuple[int, int], cut: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    """Return how wide the frame is in a cut of an image: top, bottom, left, right."""
+    sides = []
+    for size, part in zip(image, cut, strict=True):
+        frame = _FRAME if size > 4 * _FRAME else 0
+        sides += [max(frame - part.start, 0), max(part.stop - size + frame, 0)]
+    top, bottom, left, right = sides
+    return top, bottom, left, right
 
 
 def mirror_frame(planes: NDArray[Any], image: tuple[int, int], cut: tuple[slice, slice]) -> None:

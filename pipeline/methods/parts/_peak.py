@@ -14,6 +14,7 @@ import numpy as np
 from zfuse.kernels import (
     GIVEN,
     MEASURES,
+    NO_FRAME,
     RunningPeak,
     accumulator,
     finish_focus,
@@ -58,8 +59,6 @@ class FocusPeak:
         How often the signal is smoothed by [1 2 1]/4 in both directions before focus is measured.
     least
         Look for the plane of least contrast.
-    wide_sums
-        Sum in 64 bits even where 32 are enough: one compiled kernel (5 s) less.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class FocusPeak:
         *,
         smooth: int = 0,
         least: bool = False,
-        wide_sums: bool = False,
     ) -> None:
         shape = region.shape
         self._region = region
@@ -81,7 +79,7 @@ class FocusPeak:
         self._least = least
         self.window = window
         self._smooth = smooth
-        self._sum_dtype = np.dtype(np.int64) if wide_sums else accumulator(measure or "sml")
+        self._sum_dtype = accumulator(measure or "sml")
         # One allocation: glibc keeps pieces below 32 MB in its heap when they are freed, and tile
         # after tile the process grows (by 200 MB over 16 tiles of 4096 px).
         size = shape[0] * shape[1]
@@ -139,15 +137,17 @@ class FocusPeak:
         invalid: NDArray[np.bool_],
         pixels: NDArray[Any],
         z: int,
+        frame: tuple[int, int, int, int] = NO_FRAME,
     ) -> None:
         """Fold the decision signal (n, Y, X) and the pixels (n, C, Y, X) that are copied.
 
-        `invalid` (n,) says which planes of the signal hold `kernels.INVALID`.
+        `invalid` (n,) says which planes of the signal hold `kernels.INVALID`; for `frame` see
+        `kernels.fold_focus`.
         """
         top, left = self._region.offset
         fold_focus(
             signal, invalid, pixels, top, left, z, self._measure, self._least, self.window,
-            self._sum_dtype, self._peak, self.image,
+            self._sum_dtype, self._peak, self.image, frame,
         )  # fmt: skip
         self.planes = z + len(signal)
 

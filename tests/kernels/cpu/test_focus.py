@@ -8,6 +8,7 @@ from support import naive
 from zfuse.kernels import (
     INVALID,
     MEASURES,
+    NO_FRAME,
     RunningPeak,
     accumulator,
     finish_focus,
@@ -16,7 +17,9 @@ from zfuse.kernels import (
 )
 
 
-def run_focus(signal, measure, window, block=None, core=None, pixels=None, least=False):
+def run_focus(
+    signal, measure, window, block=None, core=None, pixels=None, least=False, frame=NO_FRAME
+):
     """Fold a (Z, Y, X) signal; the core is a pair of slices."""
     planes, height, width = signal.shape
     ys, xs = core or (slice(0, height), slice(0, width))
@@ -34,6 +37,7 @@ def run_focus(signal, measure, window, block=None, core=None, pixels=None, least
         fold_focus(
             s, (s == INVALID).any((1, 2)), np.ascontiguousarray(pixels[part]), ys.start, xs.start,
             z, MEASURES[measure], least, window, accumulator(measure), peak, image,
+            frame,
         )  # fmt: skip
     depth, confidence = np.empty(shape, "f4"), np.empty(shape, "f4")
     finish_focus(peak, planes, depth, confidence)
@@ -55,6 +59,17 @@ def test_focus_equals_the_slow_twin(dtype, measure, window, shape):
     np.testing.assert_allclose(depth, true_depth, atol=0.02)
     assert abs(depth - true_depth).mean() < 5e-5
     np.testing.assert_allclose(confidence, true_confidence, atol=2e-6)
+
+
+@pytest.mark.parametrize("frame", [(4, 4, 4, 4), (0, 1, 4, 2)])
+@pytest.mark.parametrize("measure", ["sml", "laplacian-energy"])
+def test_a_frame_shows_what_lies_inside(measure, frame):
+    signal = np.random.default_rng(0).integers(0, 65536, (4, 30, 33)).astype("u2")
+    found = run_focus(signal, measure, 5, pixels=signal[:, None], frame=frame)
+    mirrored = naive.mirrored(signal, frame)
+    expected = run_focus(mirrored, measure, 5, pixels=signal[:, None])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @settings(deadline=None, max_examples=40)
