@@ -53,8 +53,8 @@ class DepthSearch:
     Parameters
     ----------
     region
-        The core begins and ends at multiples of 4 (or at the image's edge); what is shown is at
-        least `SEARCH_REACH` larger.
+        Core and what is shown are multiples of 4 (or end at the image's edge); the latter is at
+        least `SEARCH_REACH` larger than the core.
     signal
         How the decision signal came about.
     steps
@@ -77,14 +77,16 @@ class DepthSearch:
         self._region = region
         core = Region.grown(region.core, _VOTERS, region.image)
         self._wide = wide = Region(region.image, core, region.shown)
-        rows, columns = Region.grown(region.core, SEARCH_REACH, region.image)[0], region.shown[1]
-        near = Region(region.image, core, (rows, columns))  # whole rows: no copy has to be made
+        reached = Region.grown(region.core, SEARCH_REACH, region.image)
+        # Whole rows: no copy has to be made.
+        near = Region(region.image, core, (reached[0], region.shown[1]))
         self._near = within(near.shown, region.shown)
         self._frames = [
             frame_sides(region.image, shown) if framed else NO_FRAME
             for shown in (region.shown, near.shown)
         ]
         self._half = half = half_region(near)
+        self._reached = half_region(Region(region.image, core, reached))
         quarter = half_region(half)
         self._reduced = [
             np.empty([s.stop - s.start for s in part.shown], np.float32) for part in (half, quarter)
@@ -112,7 +114,7 @@ class DepthSearch:
 
         Where one of `invalid` (each (Y, X), or None) is above 0 its plane can't win. The signal
         holds a filled value there, and is changed. `clipped` says how much of each half-size pixel
-        of a plane is.
+        of a plane, `SEARCH_REACH` round the core, is.
         """
         n = len(signal)
         has_invalid = np.zeros(n, np.bool_)
@@ -170,7 +172,7 @@ class DepthSearch:
         blur of something dark in a bright field, which alone is not clipped, is no focus, how much
         all planes are is added up, see `_known`.
         """
-        shown = within(self._half.core, self._half.shown)
+        shown = within(self._half.core, self._reached.shown)
         height, width = self._half.shape
         for number, share in enumerate(clipped, z):
             if share is None and self._clipped is None:
