@@ -87,7 +87,7 @@ class DepthOffset:
         inside = within(near, wide.core)
         self._fine = found.fine[inside].copy(), found.fine_significance[inside].copy()
         self._core = within(region.core, near)
-        self._scale = np.float32((2**18 - 1) / steps)
+        self._scale = float(np.float32((2**18 - 1) / steps))
 
     def add(self, signal: NDArray[Any], z: int) -> None:
         """Fold planes (n, Y, X) of the decision signal."""

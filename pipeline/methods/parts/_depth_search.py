@@ -99,7 +99,7 @@ class DepthSearch:
             for part, windows in ((half, _HALF_WINDOWS), (quarter, _QUARTER_WINDOWS))
             for window in windows
         ]
-        self._scale = np.float32((2**18 - 1) / steps)
+        self._scale = float(np.float32((2**18 - 1) / steps))
         self._clipped: Plane | None = None
         self._ever_clipped: Plane | None = None
 
