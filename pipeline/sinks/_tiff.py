@@ -1,6 +1,7 @@
 """TIFF: the fused image, with depth and confidence as float32 TIFFs beside it.
 
-Duty: which file gets what. Must not know: how a TIFF is laid out, staging and publishing.
+Duty: which file gets what; an OME-TIFF has a pyramid, for those who look at slides. Must not know:
+how a TIFF is laid out, staging and publishing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.pipeline.sinks._labels import channel_names, clean, colour_of
+from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import confidence_map, depth_map
 from zfuse.pipeline.sinks._sink import Sink
 from zfuse.pipeline.sinks._tiff_file import TiffFile
@@ -108,6 +110,8 @@ class TiffSink(Sink):
     ) -> None:
         super().__init__(stack, tile, output, each=each)
         name = output.name.lower()
+        ome = name.endswith((".ome.tif", ".ome.tiff"))
+        levels = plan_levels(self.height, self.width, tile) if ome else []
         self._image = TiffFile(
             files[0],
             stack,
@@ -116,7 +120,8 @@ class TiffSink(Sink):
             colours=[colour_of(channel.omero) for channel in stack.channels],
             notes=provenance,
             rgb=stack.rgb and stack.shape[1] == 3,
-            ome=name.endswith((".ome.tif", ".ome.tiff")),
+            ome=ome,
+            levels=[(level.height, level.width) for level in levels],
             big=name.endswith(".btf"),
         )
         try:

@@ -1,7 +1,8 @@
 """An uncompressed TIFF that is filled tile by tile, in any order and from any thread.
 
-Duty: make the file with its description and calibration, put pixels where they belong. Must not
-know: fused images, tiles, staging.
+Duty: make the file with its description and calibration, put pixels where they belong, at each
+level of its pyramid. Must not know: fused images, staging, where in a level a pixel lies
+(`_tiff_levels`).
 
 Pixels are written with seek and write, not through a memory map: when the disk is full a write is
 an error, a memory map kills the process.
@@ -9,12 +10,15 @@ an error, a memory map kills the process.
 
 from __future__ import annotations
 
+import itertools
 import json
-from itertools import zip_longest
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from zfuse.kernels import downsample, downsampled_shape
+from zfuse.pipeline.sinks._tiff_levels import TILE, TiffLevel, lay_tiles, stored_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +61,9 @@ class TiffFile:
         Write BigTIFF even when the file is small.
     notes
         JSON values: provenance, or what a map's values mean.
+    levels
+        Height and width of each level of a pyramid, the whole image first. Several levels are
+        SubIFDs of square tiles, as Bio-Formats and QuPath read them; one is one piece.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class TiffFile:
         *,
         channels: tuple[str, ...],
         notes: Mapping[str, Any],
+        levels: Sequence[tuple[int, int]] = (),
         colours: Sequence[str | None] = (),
         rgb: bool = False,
         ome: bool = False,
@@ -77,62 +85,67 @@ class TiffFile:
         n_times, _, _, height, width = stack.shape
         self._samples = len(channels) if rgb else 1
         self._planes = 1 if rgb else len(channels)
-        self._size = (height, width)
-        n_bytes = n_times * len(channels) * height * width * dtype.itemsize
+        sizes = list(levels) or [(height, width)]
+        step = dtype.itemsize * self._samples
+        n_bytes = (
+            n_times * self._planes * sum(stored_bytes(size, len(sizes), step) for size in sizes)
+        )
         big = big or n_bytes > _CLASSIC_LIMIT
         imagej = not (ome or big) and dtype.name in (("uint8",) if rgb else _IMAGEJ_DTYPES)
         describe = _ome if ome else _imagej if imagej else _plain
-        named = tuple(zip_longest(channels, colours[: len(channels)]))
+        named = tuple(itertools.zip_longest(channels, colours[: len(channels)]))
         if rgb and describe is not _plain:  # the samples of a colour picture have no names there
             named = ()
+        said: dict[str, Any] = {
+            "axes": "TYXS" if rgb else "TCYX", **describe(stack, named, dict(notes)),
+        }  # fmt: skip
         with tifffile.TiffWriter(path, bigtiff=big, ome=ome, imagej=imagej) as writer:
-            shape = (n_times, height, width, 3) if rgb else (n_times, self._planes, height, width)
-            writer.write(
-                shape=shape,
-                dtype=dtype,
-                photometric="rgb" if rgb else "minisblack",
-                planarconfig="contig" if rgb else None,
-                metadata={
-                    "axes": "TYXS" if rgb else "TCYX",
-                    **describe(stack, named, dict(notes)),
-                },
-                resolution=_resolution(stack, 1.0 if imagej else 1e4),
-                resolutionunit="NONE" if imagej or stack.pixel_size is None else "CENTIMETER",
-            )
-        with tifffile.TiffFile(path) as reader:
-            start = reader.series[0].dataoffset
-            if start is None:
-                raise RuntimeError(f"{path}: tifffile did not lay the pixels out in one piece")
-            self._start = start
-            self._dtype = dtype.newbyteorder(reader.byteorder)  # ImageJ files are big-endian
+            for index, size in enumerate(sizes):
+                writer.write(
+                    itertools.repeat(b"") if len(sizes) > 1 else None,  # no tile is written yet
+                    shape=(n_times, *size, 3) if rgb else (n_times, self._planes, *size),
+                    dtype=dtype,
+                    photometric="rgb" if rgb else "minisblack",
+                    planarconfig="contig" if rgb else None,
+                    tile=(TILE, TILE) if len(sizes) > 1 else None,
+                    subifds=len(sizes) - 1 if index == 0 else 0,
+                    subfiletype=1 if index else 0,  # a reduced image
+                    metadata=None if index else said,
+                    resolution=_resolution(stack, (1.0 if imagej else 1e4) / (1 << index)),
+                    resolutionunit="NONE" if imagej or stack.pixel_size is None else "CENTIMETER",
+                )
+        with tifffile.TiffFile(path, mode="r+") as file:
+            if len(sizes) > 1:
+                self._levels, end = lay_tiles(file, sizes, step)
+            else:
+                self._levels, end = [TiffLevel.whole(file, sizes[0], step)], None
+            self._dtype = dtype.newbyteorder(file.byteorder)  # ImageJ files are big-endian
         self._file = open(path, "r+b", buffering=0)
+        if end is not None:
+            self._file.truncate(end)
         self._lock = Lock()
 
     def write(self, t: int, y: int, x: int, pixels: NDArray[Any]) -> None:
-        """Write a part of one time point.
+        """Write a part of one time point, and of what is coarser.
 
         Parameters
         ----------
         t
             Time point.
         y, x
-            Top-left pixel.
+            Top-left pixel; with a pyramid, a multiple of the coarsest level's step.
         pixels
             (C, h, w) for planes and colours alike.
         """
-        height, width = self._size
-        if self._samples > 1:
-            pixels = np.moveaxis(pixels, 0, -1)[np.newaxis]
-        rows = np.ascontiguousarray(pixels, self._dtype)
-        step = self._dtype.itemsize * self._samples
-        for plane in range(self._planes):
-            first = (t * self._planes + plane) * height + y
-            if rows.shape[2] == width:
-                self._put(self._start + first * width * step, rows[plane])
-                continue
-            for row in range(rows.shape[1]):
-                place = self._start + ((first + row) * width + x) * step
-                self._put(place, rows[plane, row])
+        for index, level in enumerate(self._levels):
+            if index:
+                pixels = _halved(pixels)
+            parts = np.moveaxis(pixels, 0, -1)[np.newaxis] if self._samples > 1 else pixels
+            for plane, rows in enumerate(parts):
+                page = t * self._planes + plane
+                rows = np.ascontiguousarray(rows, self._dtype)
+                for place, values in level.places(page, y >> index, x >> index, rows):
+                    self._put(place, values)
 
     def _put(self, place: int, values: NDArray[Any]) -> None:
         data = values.reshape(-1).view(np.uint8).data
@@ -144,6 +157,14 @@ class TiffFile:
     def close(self) -> None:
         """Close the file. May be called twice."""
         self._file.close()
+
+
+def _halved(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the mean of 2 x 2 pixels, (C, h, w)."""
+    half = np.empty((len(pixels), *downsampled_shape(*pixels.shape[1:])), pixels.dtype)
+    for channel, smaller in zip(pixels, half, strict=True):
+        downsample(np.ascontiguousarray(channel), smaller)
+    return half
 
 
 def _resolution(stack: Stack, per: float) -> tuple[float, float] | None:
