@@ -112,7 +112,7 @@ def _attributes(folder: Path) -> dict[str, Any]:
     try:
         said = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         return {key: value for key, value in said.items() if isinstance(value, dict)}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -155,7 +155,7 @@ def method_values(
     configured: str | dict[str, Any], method: str | None, setting: list[str]
 ) -> dict[str, Any]:
     """Join a method from a config file with --method and --set."""
-    import yaml
+    from zfuse.pipeline.core import read_yaml
 
     values = {"name": configured} if isinstance(configured, str) else dict(configured)
     if method is not None and method != values.get("name"):
@@ -165,8 +165,8 @@ def method_values(
         if not equals:
             raise ZfuseError(f"--set {pair!r}: write KEY=VALUE, e.g. --set window=13")
         try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            values[key.strip()] = read_yaml(value, "the value")
+        except ZfuseError as error:
             raise ZfuseError(
                 f"--set {pair!r}: the value is no number, word or list; quote it if it is a text"
             ) from error

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.core._fused import Fused as Fused
     from zfuse.pipeline.core._growing import GrowingFolder as GrowingFolder, rename as rename
+    from zfuse.pipeline.core._inside import inside as inside
     from zfuse.pipeline.core._lock import alone as alone
     from zfuse.pipeline.core._manifest import Manifest as Manifest
     from zfuse.pipeline.core._memory import release_free_memory as release_free_memory
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from zfuse.pipeline.core._tiff_notes import tiff_notes as tiff_notes
     from zfuse.pipeline.core._validation import nearest as nearest, one_line as one_line
     from zfuse.pipeline.core._value_step import value_step as value_step
+    from zfuse.pipeline.core._yaml import read_yaml as read_yaml
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -61,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_disk": ["check_space", "disk_errors", "existing_parent"],
         "_fused": ["Fused"],
         "_growing": ["GrowingFolder", "rename"],
+        "_inside": ["inside"],
         "_lock": ["alone"],
         "_manifest": ["Manifest"],
         "_memory": ["release_free_memory"],
@@ -84,5 +87,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_tiff_notes": ["tiff_notes"],
         "_validation": ["nearest", "one_line"],
         "_value_step": ["value_step"],
+        "_yaml": ["read_yaml"],
     },
 )

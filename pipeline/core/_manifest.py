@@ -108,7 +108,7 @@ def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise ZfuseError(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from zfuse.errors import ZfuseError
+from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.core._validation import nearest, one_line
+from zfuse.pipeline.core._yaml import MOST_BYTES, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,15 +88,14 @@ class Settings(BaseModel):
         ZfuseError
             There is no such file or name, it is no YAML, or holds no keys and values.
         """
-        import yaml
-
         try:
-            values = yaml.safe_load(cls._find(path).read_text(encoding="utf-8"))
+            with cls._find(path).open("rb") as file:
+                text = file.read(MOST_BYTES + 1).decode()
         except OSError as error:
             raise ZfuseError(f"cannot read config {path}: {error.strerror or error}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            line = " ".join(str(error).split())
-            raise ZfuseError(f"config {path} is no valid YAML: {line}") from error
+        except UnicodeDecodeError as error:
+            raise ZfuseError(f"config {path} is no valid YAML: {reason(error)}") from error
+        values = read_yaml(text, f"config {path}")
         if values is None:
             return {}
         if not isinstance(values, dict):

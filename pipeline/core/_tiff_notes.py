@@ -25,6 +25,6 @@ def tiff_notes(file: tifffile.TiffFile) -> dict[str, Any]:
         return {**plain, **(plain.get("zfuse") or {})}
     try:
         said = json.loads((file.imagej_metadata or {}).get("Info") or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

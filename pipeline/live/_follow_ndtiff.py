@@ -185,7 +185,7 @@ class NDTiffFollower:
                 with open(self._place / image.entry.file, "rb") as file:
                     mark, length = struct.unpack("<II", file.read(28)[20:28])
                     found = json.loads(file.read(length)) if mark == _SUMMARY else None
-            except (OSError, ValueError, struct.error):
+            except (OSError, ValueError, RecursionError, struct.error):
                 continue
             if isinstance(found, dict):
                 return found

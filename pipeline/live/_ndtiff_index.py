@@ -11,11 +11,14 @@ Python writer flushes at any byte. Format: github.com/micro-manager/NDTiffStorag
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from zfuse.pipeline.core import inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +70,7 @@ class Entry:
     @property
     def end(self) -> int:
         """First byte behind the pixels and their metadata."""
-        size = int(np.prod(self.shape)) * self.dtype.itemsize
+        size = math.prod(self.shape) * self.dtype.itemsize
         return max(self.offset + size, self.meta_offset + self.meta_length)
 
     def is_written(self, folder: Path) -> bool:
@@ -76,21 +79,24 @@ class Entry:
             with open(folder / self.file, "rb") as file:
                 if file.seek(0, 2) < self.end:
                     return False
-                file.seek(self.meta_offset)
-                text = file.read(self.meta_length)
+                ends = []
+                for at in (self.meta_offset, self.meta_offset + self.meta_length - 1):
+                    file.seek(at)
+                    ends.append(file.read(1))
         except OSError:
             return False
-        return text[:1] == b"{" and text[-1:] == b"}"
+        return ends == [b"{", b"}"]
 
     def read(self, folder: Path) -> NDArray[np.unsignedinteger]:
         """Read the pixels, (Y, X) or (3, Y, X)."""
-        count = int(np.prod(self.shape))
+        count = math.prod(self.shape)
         with open(folder / self.file, "rb") as file:
             big = file.read(2) == b"MM"
+            size = file.seek(0, 2)
+            if size < self.offset + count * self.dtype.itemsize:  # reading takes the memory first
+                raise OSError(f"{self.file} ends at byte {size}")
             file.seek(self.offset)
             data = file.read(count * self.dtype.itemsize)
-        if len(data) < count * self.dtype.itemsize:
-            raise OSError(f"{self.file} ends at byte {self.offset + len(data)}")
         dtype = self.dtype.newbyteorder(">" if big else "<")
         pixels = np.frombuffer(data, dtype).reshape(self.shape).astype(dtype.newbyteorder("="))
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if self.kind == RGB else pixels
@@ -160,8 +166,9 @@ def _entry(data: bytes, at: int) -> tuple[Entry, int] | None:
     )
     try:
         axes, file = json.loads(texts[0]), texts[1].decode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(axes, dict) or "\0" in file or 0 in (offset, width, height, meta_length):
+    if not isinstance(axes, dict) or 0 in (offset, width, height, meta_length):
         return None
+    inside(file, "NDTiff.index")
     return Entry(axes, file, offset, width, height, kind, meta_offset, meta_length), at + 32

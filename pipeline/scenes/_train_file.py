@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from zfuse.engines.training import BatchSource, TrainConfig
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import Settings
+from zfuse.pipeline.core import Settings, read_yaml
 from zfuse.pipeline.scenes._pairs import PairScenes, RecomposedScenes
 from zfuse.pipeline.scenes._stacks import MergedScenes, SharpScenes, SimulatedScenes
 from zfuse.pipeline.scenes._validation import ValidationPairs
@@ -105,19 +105,17 @@ def load_train_file(
 
 
 def _set(values: dict[str, Any], pair: str) -> None:
-    import yaml
-
     key, equals, text = pair.partition("=")
     if not equals:
         raise ZfuseError(f"--set {pair!r}: write KEY=VALUE, e.g. --set learning_rate=0.001")
     *path, last = key.strip().split(".")
     place: Any = values
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text, "the value")
         for part in path:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
         place[int(last) if isinstance(place, list) else last] = value
-    except yaml.YAMLError as error:
+    except ZfuseError as error:
         raise ZfuseError(f"--set {pair!r}: the value is no number, word or list") from error
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise ZfuseError(f"--set {pair!r}: there is no such key in the config") from error

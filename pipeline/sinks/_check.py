@@ -121,7 +121,7 @@ def _is_marked(group: Path) -> bool:
 def _attributes(group: Path) -> dict[str, Any]:
     try:
         said = json.loads((group / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError
 from zfuse.kernels import downsample
-from zfuse.pipeline.core import TRUTH, Channel, output_files, tiff_notes
+from zfuse.pipeline.core import TRUTH, Channel, inside, output_files, tiff_notes
 from zfuse.pipeline.sources._collection import open_stack
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _zarr(place: Path, time: int, largest: int | None) -> _Read:
     for path in paths[1:]:
         if largest is None or max(level.shape[3:]) <= largest:
             break
-        level = open_stack(place / path)
+        level = open_stack(place / inside(path, str(place)))
         factor = round(max(height, width) / max(level.shape[3:]))
     rows, columns = level.shape[3:]
     pixels = level.reader.read(time, slice(0, 1), slice(0, rows), slice(0, columns))[0]

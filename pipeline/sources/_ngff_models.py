@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import inside
 
 __all__ = [
     "Axis", "Image", "Multiscale", "Plate", "PlateWell", "PlateWells", "Series", "Transform",
@@ -64,9 +73,17 @@ def _acquisitions(value: Any) -> list[dict[str, Any]]:
     return kept
 
 
+def _below(path: str, info: ValidationInfo) -> str:
+    """Refuse a path that leads out of the group; drop what only says that it does not: ``./0``."""
+    source = (info.context or {}).get("source", "the metadata")
+    parts = inside(path, source).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
 _NUMBERS = ("maximumfieldcount", "starttime", "endtime")
 _WORDS = ("name", "description")
 Word = Annotated[str, BeforeValidator(_word)]
+Below = Annotated[Word, AfterValidator(_below)]
 Count = Annotated[int | None, BeforeValidator(_count)]
 
 
@@ -96,7 +113,7 @@ Transforms = Annotated[list[Transform], BeforeValidator(lambda value: value or [
 class Dataset(_Part):
     """One level of a multiscale."""
 
-    path: Word
+    path: Below
     coordinateTransformations: Transforms = []
 
 
@@ -118,7 +135,7 @@ class Image(_Part):
 class WellImage(_Part):
     """A field of a well."""
 
-    path: Word
+    path: Below
     acquisition: Count = None
 
 
@@ -137,7 +154,7 @@ class Well(_Part):
 class PlateWell(_Part):
     """A well as its plate declares it."""
 
-    path: Word
+    path: Below
     rowIndex: Count = None
     columnIndex: Count = None
 
@@ -165,7 +182,7 @@ class Plate(_Part):
 class Series(_Part):
     """The attributes of the OME folder of a collection."""
 
-    series: list[Word] | None = None
+    series: list[Below] | None = None
 
 
 def parse(model: type[M], attributes: Any, source: str) -> M:
@@ -174,10 +191,10 @@ def parse(model: type[M], attributes: Any, source: str) -> M:
     Raises
     ------
     ZfuseError
-        Something that is needed is missing or of a wrong type.
+        Something that is needed is missing or of a wrong type, or a path leads out of `source`.
     """
     try:
-        return model.model_validate(attributes)
+        return model.model_validate(attributes, context={"source": source})
     except ValidationError as error:
         raise ZfuseError(
             f"{source} has damaged OME-Zarr metadata ({complaint(error)}); correct it, "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from zfuse.errors import ZfuseError
+from zfuse.pipeline.core import inside
 from zfuse.pipeline.sources._ome_xml import children, number, parse
 
 if TYPE_CHECKING:
@@ -76,12 +77,12 @@ def find(
     Raises
     ------
     ZfuseError
-        The XML can't be read, or a file that it names is missing.
+        The XML can't be read, or a file that it names is missing, or lies outside of its folder.
     """
     root, folder, holder = parse(text, place), os.path.dirname(place), place
     if (only := next(children(root, "BinaryOnly"), None)) is not None:
         name = only.get("MetadataFile") or ""
-        holder = os.path.join(folder, name)
+        holder = os.path.join(folder, inside(name, place))
         if not _is_file(holder) or os.path.samefile(holder, place):
             raise ZfuseError(
                 f"{place} keeps its OME metadata in another file, {name!r}, which is missing; put "
@@ -94,9 +95,12 @@ def find(
     files = {name for name, _ in named}
     if own and not files:
         return OmeSet(root, place, None)
-    if own and root.get("UUID") is None and len(files) == 1 and not _is_file(_at(folder, files)):
+    if own and root.get("UUID") is None and len(files) == 1 and not _is_beside(folder, files):
         return OmeSet(root, place, _rewritten(root, lambda _: place, place))  # it was renamed
     ours = {name for name, uuid in named if own and uuid is not None and uuid == root.get("UUID")}
+    for uuid in root.iter():  # wherever: tifffile looks at the end of the tag only
+        if uuid.tag.endswith("UUID") and (uuid.text != root.get("UUID") or not own):
+            inside(uuid.get("FileName") or "", holder)
     there = [name for name in sorted(files - ours) if _is_file(os.path.join(folder, name))]
     lacking = sorted(files - ours - set(there))
     if lacking and not (allow_missing and (ours or there)):
@@ -120,17 +124,25 @@ def find(
 
 
 def _check_count(root: Element, source: str) -> None:
-    """Refuse sizes that no disk holds: tifffile makes an entry for each plane that is declared."""
-    for image in children(root, "Image"):
-        for pixels in children(image, "Pixels"):
-            counts = [math.prod(number(pixels.get(f"Size{axis}")) or 1 for axis in "ZCT")]
-            for data in children(pixels, "TiffData"):
-                counts += [number(data.get(key)) or 0 for key in ("PlaneCount", "NumPlanes")]
-            if max(counts) > MOST_PLANES:
-                raise ZfuseError(
-                    f"{source} has OME-XML that declares {max(counts):g} planes, the most is "
-                    f"{MOST_PLANES}; it is damaged: copy it again from the original"
-                )
+    """Refuse sizes that no disk holds: tifffile makes an entry for each plane that is declared.
+
+    In all images together, whatever stands before the tags' names: tifffile looks at their ends.
+    """
+    planes = 0.0
+    for element in root.iter():
+        counts = [0.0]
+        if element.tag.endswith("Pixels"):
+            planes += abs(math.prod(number(element.get(f"Size{axis}")) or 1 for axis in "ZCT"))
+        elif element.tag.endswith("TiffData"):
+            counts = [number(element.get(key)) or 0 for key in ("PlaneCount", "NumPlanes")]
+        elif element.tag[:-1].endswith("Along"):  # a modulo: tifffile lists its steps
+            start, end, step = (number(element.get(k)) or 0.0 for k in ("Start", "End", "Step"))
+            counts = [abs(end - start) / abs(step or 1.0)]
+        if not max(planes, *counts) <= MOST_PLANES:
+            raise ZfuseError(
+                f"{source} has OME-XML that declares {max(planes, *counts):g} planes, the most is "
+                f"{MOST_PLANES}; it is damaged: copy it again from the original"
+            )
 
 
 def _named(root: Element) -> Iterator[tuple[str, str | None]]:
@@ -154,11 +166,19 @@ def _rewritten(root: Element, whole: Callable[[str], str], first: str) -> str:
             uuid.set("FileName", path)
             uuid.text = path
     root.set("UUID", os.path.abspath(first))
-    return ElementTree.tostring(root, encoding="unicode")
+    try:
+        return ElementTree.tostring(root, encoding="unicode")
+    except RecursionError as error:
+        raise ZfuseError(
+            f"{first} has OME-XML that is nested too deeply to be read; it is damaged: copy it "
+            "again from the original"
+        ) from error
 
 
-def _at(folder: str, files: set[str]) -> str:
-    return os.path.join(folder, next(iter(files)))
+def _is_beside(folder: str, files: set[str]) -> bool:
+    """Whether the only file that is named is there; writers of lone files name whole paths, too."""
+    name = next(iter(files))
+    return not os.path.dirname(name.replace("\\", "/")) and _is_file(os.path.join(folder, name))
 
 
 def _is_file(path: str) -> bool:

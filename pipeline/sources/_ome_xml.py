@@ -5,6 +5,7 @@ Duty: one record an image in µm and seconds. Must not know: files, TIFF pages, 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from dataclasses import dataclass
@@ -51,11 +52,12 @@ def parse(text: str | bytes, source: str) -> Element:
     Raises
     ------
     ZfuseError
-        It is no XML, or no OME-XML.
+        It is no XML, or no OME-XML, or declares entities.
     """
     try:
+        _check_head(text, source)
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # an encoding nobody knows
         raise ZfuseError(
             f"{source} has OME-XML that cannot be read ({error}); the file is truncated or "
             "damaged: copy it again from the original"
@@ -63,6 +65,27 @@ def parse(text: str | bytes, source: str) -> Element:
     if _tag(root) != "OME":
         raise ZfuseError(f"{source} holds XML but no OME-XML; give the images themselves")
     return root
+
+
+def _check_head(text: str | bytes, source: str) -> None:
+    """Refuse a document type: its entities unfold to any length, and OME-XML never has one."""
+    from xml.parsers import expat
+
+    def refuse(*_: object) -> None:
+        raise ZfuseError(
+            f"{source} has OME-XML with a document type (<!DOCTYPE>), whose entities could unfold "
+            "to any length; remove it"
+        )
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    with contextlib.suppress(expat.ExpatError, StopIteration):  # damage is told by the next parser
+        parser.StartElementHandler = _stop
+        parser.Parse(text, True)
+
+
+def _stop(*_: object) -> None:
+    raise StopIteration  # a document type comes before the first element
 
 
 def children(element: Element, tag: str) -> Iterator[Element]:

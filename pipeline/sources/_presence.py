@@ -22,10 +22,12 @@ import google_crc32c
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import zarr
     from numpy.typing import NDArray
 
-__all__ = ["Presence"]
+__all__ = ["Coords", "Presence"]
 
 ABSENT = np.uint64(2**64 - 1)  # offset and length of an inner chunk that was never written
 REMEMBERED_SHARDS = 4096
@@ -117,6 +119,31 @@ class Presence:
         stored = dict.fromkeys(self._split(chunk)[0] for chunk in self.chunks_of(selection))
         return [folder / self._array.metadata.encode_chunk_key(place) for place in stored]
 
+    def stored(
+        self, selection: tuple[slice, ...]
+    ) -> Iterator[tuple[Coords, Path, list[tuple[int, int]]]]:
+        """Go through the local files of a selection: a chunk in each, and where its chunks lie.
+
+        The list of places (start, length) is empty where the whole file is one chunk.
+        """
+        if self.folder is None:
+            return
+        shards: dict[Coords, list[Coords]] = {}
+        for chunk in self.chunks_of(selection):
+            shards.setdefault(self._split(chunk)[0], []).append(chunk)
+        for stored, chunks in shards.items():
+            file = self.folder / self._array.metadata.encode_chunk_key(stored)
+            if self._index is None:
+                yield chunks[0], file, []
+                continue
+            table = self._index.table(self, stored) if file.exists() else None
+            if table is None:
+                continue
+            for chunk in chunks:
+                start, length = (int(n) for n in table[self._split(chunk)[1]])
+                if (start, length) != (ABSENT, ABSENT):
+                    yield chunk, file, [(start, length)]
+
     def forget(self) -> None:
         """Look up shards anew: someone is writing them."""
         self._shards.clear()
@@ -197,14 +224,18 @@ class _ShardIndex:
 
     def read(self, presence: Presence, stored: Coords) -> NDArray[np.bool_] | None:
         """Return which inner chunks a shard holds, None when its index is cut off or damaged."""
+        table = self.table(presence, stored)
+        return None if table is None else (table != ABSENT).any(axis=-1)
+
+    def table(self, presence: Presence, stored: Coords) -> NDArray[np.uint64] | None:
+        """Return start and length of each inner chunk; None as in `read`."""
         raw = presence.bytes_of(stored, last=self._last, count=self._count)
         if len(raw) != self._count:
             return None
         if self._checksum and google_crc32c.value(raw[:-4]) != int.from_bytes(raw[-4:], "little"):
             return None
         table = np.frombuffer(raw, self._dtype, 2 * math.prod(self._inside))
-        present: NDArray[np.bool_] = (table.reshape(*self._inside, 2) != ABSENT).any(axis=-1)
-        return present
+        return table.reshape(*self._inside, 2)
 
 
 def _local_folder(array: zarr.Array[Any]) -> Path | None:

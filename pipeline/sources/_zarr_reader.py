@@ -14,6 +14,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.core import BaseReader
+from zfuse.pipeline.sources._chunk_sizes import ChunkSizes
 from zfuse.pipeline.sources._growth import GrowingPlanes
 from zfuse.pipeline.sources._layout import pixel_dtype
 from zfuse.pipeline.sources._presence import Presence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ZarrReader"]
 
+LARGE_UNUSED = 2**28  # bytes of a chunk that may lie beyond the array: it is decoded whole
 LARGE_CHUNK = 2**26  # pixels: filling them costs more than asking first whether they are there
 
 
@@ -50,6 +52,14 @@ class ZarrReader(BaseReader):
                 f"{layout.source} declares chunks of {array.chunks}, at least 1 is needed; its "
                 "metadata is damaged: copy it again from the original"
             )
+        decoded = math.prod(array.chunks) * array.dtype.itemsize
+        used = math.prod(min(a, b) for a, b in zip(array.chunks, array.shape, strict=True))
+        if decoded > max(LARGE_UNUSED, 4 * used * array.dtype.itemsize):
+            raise ZfuseError(
+                f"{layout.source} declares chunks of {array.chunks}, {decoded} bytes, for an array "
+                f"of {array.shape}: such chunks would fill the memory with nothing; its metadata "
+                "is damaged: copy it again from the original"
+            )
         super().__init__(
             layout.shape, pixel_dtype(array.dtype, layout.source), layout.zyx(array.chunks)
         )
@@ -57,6 +67,7 @@ class ZarrReader(BaseReader):
         self._layout = layout
         self._bool = array.dtype.kind == "b"
         self._presence = None if allow_missing else Presence(array)
+        self._sizes = ChunkSizes(array, self._presence or Presence(array), layout.source)
         self._scratch = threading.local()
 
     def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
@@ -89,6 +100,7 @@ class ZarrReader(BaseReader):
 
         if self._presence is not None and math.prod(self._array.chunks) > LARGE_CHUNK:
             self._refuse_missing(self._presence.absent(selection), selection)
+        self._sizes.check(selection)
         try:
             self._array.get_basic_selection(selection, out=NDBuffer.from_numpy_array(pixels))
         except MemoryError:

@@ -6,10 +6,12 @@ Must not know: OME metadata, axes.
 
 from __future__ import annotations
 
+import stat
 import threading
 import warnings
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -26,6 +28,8 @@ __all__ = ["open_array", "open_child", "open_node"]
 # zarr's config is process-wide: two threads that scope it at once would restore the other's values.
 _CONFIG = threading.Lock()
 ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}
+MOST_METADATA = 2**28  # bytes: ten times the notes of 100,000 frames that ome-writers lists
+DEEPEST = 100
 NOT_CHUNKS = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
@@ -80,9 +84,17 @@ def open_array(group: zarr.Group, path: str, source: str) -> zarr.Array[Any]:
 def _open(store: Any, path: str | None, name: str) -> zarr.Group | zarr.Array[Any] | None:
     """Open a node, None when there is none; any other failure is a refusal."""
     try:
-        return _quietly(store, path)
+        _check_files(store, path or "")
+        return _checked(_quietly(store, path), name)
     except FileNotFoundError:
         return None
+    except ZfuseError:
+        raise
+    except RecursionError as error:
+        raise ZfuseError(
+            f"{name} has metadata that are nested too deeply to be read; they are damaged: copy "
+            "them again from the original"
+        ) from error
     except ImportError as error:
         raise ZfuseError(
             f"{name} cannot be opened: {error}; install the package it names"
@@ -91,6 +103,40 @@ def _open(store: Any, path: str | None, name: str) -> zarr.Group | zarr.Array[An
         raise ZfuseError(
             f"{name} cannot be opened as OME-Zarr ({reason(error)}); check the path or the network"
         ) from error
+
+
+def _check_files(store: Any, path: str) -> None:
+    """Refuse metadata files of a local node that would fill the memory, or block for ever."""
+    root = store.root if isinstance(store, LocalStore) else store
+    if not isinstance(root, (str, Path)) or "://" in str(root):
+        return
+    for file in (Path(root, path, name) for name in NOT_CHUNKS):
+        try:
+            found = file.stat()
+        except (OSError, ValueError):
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            raise ZfuseError(f"{file} is no file that can be read; put a plain file in its place")
+        if found.st_size > MOST_METADATA:
+            raise ZfuseError(
+                f"{file} has {found.st_size} bytes, the most that metadata may have is "
+                f"{MOST_METADATA}; it is damaged: copy it again from the original"
+            )
+
+
+def _checked(node: zarr.Group | zarr.Array[Any], name: str) -> zarr.Group | zarr.Array[Any]:
+    """Refuse attributes that are nested so deeply that they could not be written again."""
+    level: list[Any] = [node.attrs.asdict()]
+    for _ in range(DEEPEST):
+        level = [
+            value
+            for outer in level
+            for value in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(value, (dict, list))
+        ]
+        if not level:
+            return node
+    raise RecursionError
 
 
 def _quietly(store: Any, path: str | None) -> zarr.Group | zarr.Array[Any]:
