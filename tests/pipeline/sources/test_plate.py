@@ -101,22 +101,19 @@ def test_a_bad_well_is_one_member_with_a_fault(tmp_path: Path, version: str, how
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("../B/03", "no row/column"),
-        ("/etc/x", None),
-        ("../B", "no name of a row"),
-        ("B/..", "no name of a row"),
-        ("C:/03", "no name of a row"),
-        ("B\\03", "no row/column"),
+        ("../B/03", "outside of it"),
+        ("/etc/x", "outside of it"),
+        ("../B", "outside of it"),
+        ("B/..", "outside of it"),
+        ("C:/03", "outside of it"),
+        ("CON:/03", "no name of a row"),
         ("B03", "no row/column"),
         ("B/zarr.json", "no name of a row"),
         ("", "no row/column"),
     ],
 )
-def test_paths_that_lead_elsewhere(tmp_path: Path, path: str, said: str | None) -> None:
+def test_paths_that_lead_elsewhere(tmp_path: Path, path: str, said: str) -> None:
     group(tmp_path / "p.zarr", {"plate": {"wells": [{"path": path}]}}, "0.5")
-    if said is None:  # leading slashes mean nothing in a store
-        assert open_collection(tmp_path / "p.zarr").members[0].path == "etc/x"
-        return
     with pytest.raises(ZfuseError, match=said):
         open_collection(tmp_path / "p.zarr")
 
