@@ -141,7 +141,7 @@ class Presence:
                 continue
             for chunk in chunks:
                 start, length = (int(n) for n in table[self._split(chunk)[1]])
-                if (start, length) != (ABSENT, ABSENT):
+                if start != int(ABSENT) or length != int(ABSENT):
                     yield chunk, file, [(start, length)]
 
     def forget(self) -> None:
