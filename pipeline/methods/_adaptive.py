@@ -255,7 +255,10 @@ class _DepthPass:
         if depth is None:
             return found
         half, unsure = np.ascontiguousarray(depth[::2, ::2]), np.zeros_like(depth)
-        return found._replace(depth=depth, half=half, fine=depth, fine_significance=unsure)
+        strength = self._pair.strength(half, found.strength)
+        return found._replace(
+            depth=depth, strength=strength, half=half, fine=depth, fine_significance=unsure
+        )
 
     def recalibrated(self, new: _Calibration) -> bool:
         """Go on with another calibration, if with it the planes so far had been the same."""

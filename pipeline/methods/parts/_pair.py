@@ -32,6 +32,11 @@ PAIR_BYTES = 16  # both planes, and two steps of the comparison
 # Times [1 2 1]/4 in both directions: a Gaussian of 2 px. What it reaches beyond the image's edge
 # is made up (and edges are darkened by what padded a blur): no pixel there is asked.
 _BLUR = 8
+# The depth's: edges that no plane has are .05 % of those of a real pair, with 8 turns .08.
+_BORDER = 16
+# Far from borders the picture is one plane's: with 1 the other one, blurred, counts in coarse
+# bands (MFI-WHU 1.2 dB less), with 10⁴ noise of 10 of 255 costs .1 dB more.
+_SURE, _NEAR_WHOLE = 1000.0, 0.01
 _BITS = 20  # of a signal: the kernel's sums need four more
 _ONE = np.int32(1 << _BITS)
 _PLANES = 2
@@ -40,10 +45,10 @@ _PLANES = 2
 class PairDecision:
     """Depth of one region of two planes.
 
-    With p₀ and p₁ the planes, G a Gaussian of 2 px and sgn from -1 to 1::
+    With p₀ and p₁ the planes, G a Gaussian of 2 px, H one of 2.8 px, and sgn from -1 to 1::
 
         e = abs(G p₀ - p₁) - abs(G p₁ - p₀)
-        depth = G (1 + sgn G e) / 2
+        depth = H (1 + sgn G e) / 2
 
     All in integers: no digit depends on tiles, nor on which way up the image is.
 
@@ -86,9 +91,15 @@ class PairDecision:
             if unknown is not None:
                 evidence[unknown > 0] = 0
         sign = np.sign(_blurred(evidence))[self._asked()]
-        depth = _blurred((_ONE >> 1) * (1 + sign))
+        depth = _blurred((_ONE >> 1) * (1 + sign), _BORDER)
         core = within(self._region.core, self._region.shown)
         return np.ascontiguousarray(depth[core], np.float32) * np.float32(1 / _ONE)
+
+    @staticmethod
+    def strength(depth: Plane, strength: Plane) -> Plane:
+        """Return how much detail speaks for a depth, raised where no border is near."""
+        far = np.clip((np.abs(2 * depth - 1) - (1 - _NEAR_WHOLE)) / _NEAR_WHOLE, 0, 1)
+        return np.asarray(strength * (1 + (_SURE - 1) * far), np.float32)
 
     def _asked(self) -> tuple[NDArray[np.intp], ...]:
         """Return which pixel speaks for each: at the image's edge one that is further inside."""
@@ -101,8 +112,8 @@ class PairDecision:
         return np.ix_(*asked)
 
 
-def _blurred(plane: Whole) -> Whole:
-    for _ in range(_BLUR):
+def _blurred(plane: Whole, turns: int = _BLUR) -> Whole:
+    for _ in range(turns):
         smooth = np.empty_like(plane)
         smooth_signal(plane, 0, len(plane), 4, False, smooth)
         plane = smooth
