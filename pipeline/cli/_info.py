@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,29 +18,87 @@ from zfuse.pipeline.cli._console import say, say_table
 
 if TYPE_CHECKING:
     from zfuse.pipeline.core import Stack
+    from zfuse.pipeline.sources import Collection
 
 __all__ = ["info"]
 
 _CORNER = 512  # px
+_NAMES = 12  # that are listed one by one
 
 
 def info(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="OME-Zarr, TIFF, or a folder of plane images.")
     ],
+    select: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WHAT", help="Only these wells, images, times, channels; see fuse."),
+    ] = None,
 ) -> None:
-    """Show axes, shape, dtype, scale, channels and chunks of a stack, and the time to fuse it."""
-    from zfuse.pipeline.sources import open_stacks
+    """Show axes, shape, dtype, scale, channels and chunks of a stack, and the time to fuse it.
 
-    stacks = open_stacks(source)
-    try:
-        for number, stack in enumerate(stacks):
-            if number:
-                say("")
+    Of a plate it shows wells and fields, and one image for all.
+    """
+    from zfuse.pipeline.sources import open_collection
+
+    images = open_collection(source, select=select)
+    if images.kind == "plate":
+        say_table(_plate_facts(images))
+        _say_first(images)
+        return
+    for number, member in enumerate(images.members):
+        if number:
+            say("")
+        try:
+            with images.open(member) as stack:
+                rows = _facts(stack)
+        except ZfuseError as error:  # the others may be whole
+            if len(images.members) == 1:
+                raise
+            rows = [("image", str(member)), ("unusable", str(error))]
+        say_table(rows + [("warning", line) for line in images.warnings if not number])
+
+
+def _plate_facts(images: Collection) -> list[tuple[str, str]]:
+    plate = images.plate
+    assert plate is not None
+    good = [member for member in images.members if not member.fault]
+    fields = Counter(member.well for member in good)
+    fewest, most = min(fields.values(), default=0), max(fields.values(), default=0)
+    names = list(fields)
+    wells = ", ".join(names) if len(names) <= _NAMES else f"{names[0]} to {names[-1]}"
+    count = most if fewest == most else f"{fewest} to {most}"
+    rows = [
+        ("plate", plate.name or "without a name"),
+        ("layout", f"{len(plate.rows)} rows x {len(plate.columns)} columns"),
+        ("wells", f"{len(names)}: {wells}" if names else "none can be used"),
+        ("fields", f"{count} a well, {len(good)} images in all"),
+    ]
+    if plate.acquisitions:
+        said = [str(entry.get("name", entry["id"])) for entry in plate.acquisitions]
+        rows.append(("acquisitions", ", ".join(said)))
+    faults = [(member.well, member.fault) for member in images.members if member.fault]
+    rows += [("unusable", f"{well}: {fault}") for well, fault in faults[:_NAMES]]
+    if len(faults) > _NAMES:
+        rows.append(("unusable", f"and {len(faults) - _NAMES} more wells"))
+    return rows + [("warning", line) for line in images.warnings]
+
+
+def _say_first(images: Collection) -> None:
+    """Show the first image of a plate that can be opened; the others are taken to be like it."""
+    refused = None
+    for member in images.members[:_NAMES]:
+        try:
+            stack = images.open(member)
+        except ZfuseError as error:
+            refused = refused or error
+            continue
+        with stack:
+            say("")
             say_table(_facts(stack))
-    finally:
-        for stack in stacks:
-            stack.reader.close()
+            return
+    if refused:
+        raise refused
 
 
 def _facts(stack: Stack) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import tifffile
 import yaml
 import zarr
+from support.plates import field_pixels, write_image, write_plate
 from support.signals import heeding_ctrl_c
 from typer.testing import CliRunner
 
@@ -135,6 +137,37 @@ def test_info(folder: Path, make: Callable[[Path], str], said: list[str]) -> Non
     assert done.exit_code == 0
     for part in [*said, "image", "dtype", "channels", "chunks", "size", "time"]:
         assert part in done.stdout
+
+
+def test_info_of_a_plate(folder: Path) -> None:
+    days = [{"id": 0, "name": "day 1"}, {"id": 1}]
+    write_plate(folder / "p.zarr", declared=["C/01"], acquisitions=days)
+    shutil.rmtree(folder / "p.zarr/A/01/0")
+    done = zfuse("info", "p.zarr")
+    assert done.exit_code == 0
+    said = {line[:14].strip(): line[14:].strip() for line in done.stdout.splitlines()}
+    assert said["plate"] == "screen 7"
+    assert said["layout"] == "3 rows x 3 columns"
+    assert said["wells"] == "3: A/01, B/02, B/03"
+    assert said["fields"] == "1 to 2 a well, 4 images in all"
+    assert said["acquisitions"] == "day 1, 1"
+    assert said["unusable"].startswith("C/01: p.zarr/C/01 belongs to its plate but is missing")
+    assert "image       A/01/1" in done.stdout  # the first that can be opened
+    one = zfuse("info", "p.zarr", "--select", "B", "--select", "c=GFP").stdout
+    assert "2: B/02, B/03" in one
+    assert "channels    GFP\n" in one
+
+
+def test_info_of_a_collection_goes_on_behind_a_damaged_image(folder: Path) -> None:
+    attributes = {"ome": {"version": "0.5", "bioformats2raw.layout": 3}}
+    zarr.create_group(folder / "c.zarr", attributes=attributes)
+    for i in range(3):
+        write_image(folder / f"c.zarr/{i}", field_pixels(str(i)), ["a", "b"])
+    (folder / "c.zarr/1/zarr.json").write_text("{")
+    done = zfuse("info", "c.zarr")
+    assert done.exit_code == 0
+    assert done.stdout.count("channels    a, b") == 2
+    assert "unusable" in done.stdout
 
 
 def test_methods_fit_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zarr
+from support.plates import field_pixels, write_image, write_plate as write_input
 from yaozarrs import v04, v05, validate_ome_object
 
-from tests.support.plates import field_pixels, write_image, write_plate as write_input
 from zfuse.pipeline.core import PlateLayout
 from zfuse.pipeline.sinks._ome_version import spelled
 from zfuse.pipeline.sinks._plate import write_plate

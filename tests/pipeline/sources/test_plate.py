@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zarr
+from support.plates import SIZE, field_pixels, group, write_image, write_plate
 
-from tests.support.plates import SIZE, field_pixels, group, write_image, write_plate
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.sources import open_collection, open_member, open_stack
 

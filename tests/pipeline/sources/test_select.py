@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.plates import SIZE, field_pixels, write_image, write_plate
 
-from tests.support.plates import SIZE, field_pixels, write_image, write_plate
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.sources import open_collection, open_stack
 
