@@ -1,19 +1,17 @@
 """Follows an NDTiff data set, as Micro-Manager and pycro-manager write it.
 
 Duty: which image of the index is which plane of which stack. Must not know: how the index is
-spelt (`_ndtiff_index`), when a stack is over (`_stacks`), who fuses.
+spelt, when a stack is over (`_stacks`), who fuses.
 """
 
 from __future__ import annotations
 
-import json
-import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline.live._follower import Ended, News, Patience, Remark, Steady, SteadyRead, sidecar
-from zfuse.pipeline.live._ndtiff_index import RGB, Entry, NDTiffIndex
 from zfuse.pipeline.live._stacks import Kind, Place, Spot, Stacks
+from zfuse.pipeline.sources import NDTiffEntry, NDTiffIndex, ndtiff_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
@@ -26,14 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["INDEX", "NDTiffFollower"]
 
 INDEX = "NDTiff.index"
-_SUMMARY = 2355492  # marks the summary in the header of each TIFF
 _SLACK = 64  # bytes behind the last image of a file that is cut: its end mark, and even addresses
 
 
 class _Image:
     """One entry of the index, whole or not."""
 
-    def __init__(self, folder: Path, entry: Entry, number: int, patience: Patience) -> None:
+    def __init__(self, folder: Path, entry: NDTiffEntry, number: int, patience: Patience) -> None:
         self.folder, self.entry, self.patience = folder, entry, patience
         self.born = self.latest = number
         self.whole = False
@@ -117,7 +114,7 @@ class NDTiffFollower:
                 first = next((i for i in self._images.values() if i.whole), None)
                 if first is None or not (over or "ChNames" in self._stacks.notes):
                     continue
-                rgb = first.entry.kind == RGB
+                rgb = first.entry.rgb
                 kind = Kind(3 if rgb else 1, rgb)
                 yield self._stacks.begin(groups, place if over else None, kind)
             yield from self._stacks.tell(place, group, ends=over)
@@ -181,12 +178,6 @@ class NDTiffFollower:
     def _summary(self) -> dict[str, Any]:
         """Read the summary in the header of the first TIFF."""
         for image in self._images.values():
-            try:
-                with open(self._place / image.entry.file, "rb") as file:
-                    mark, length = struct.unpack("<II", file.read(28)[20:28])
-                    found = json.loads(file.read(length)) if mark == _SUMMARY else None
-            except (OSError, ValueError, RecursionError, struct.error):
-                continue
-            if isinstance(found, dict):
+            if found := ndtiff_summary(self._place / image.entry.file):
                 return found
         return {}

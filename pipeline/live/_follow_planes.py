@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from zfuse.pipeline.live._follower import Ended, News, Remark, sidecar
 from zfuse.pipeline.live._plane_files import PlaneFile, PlaneFiles
-from zfuse.pipeline.live._plane_names import PlaneNames, summary
+from zfuse.pipeline.live._plane_names import PlaneNames
 from zfuse.pipeline.live._stacks import Kind, Place, Spot, Stacks
-from zfuse.pipeline.sources import natural
+from zfuse.pipeline.sources import mm_summary, natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set as AbstractSet
@@ -102,7 +102,7 @@ class PlanesFollower:
         first = self._files.first
         if first is None:
             return None
-        self._stacks.notes = summary(self._place)
+        self._stacks.notes = mm_summary(self._place)
         if not (over or self._stacks.notes):
             return None
         return Kind(first.shape[1], first.rgb, first.channels, first.pixel_size, first.z_step)

@@ -1,4 +1,4 @@
-"""Which plane a file of a growing folder is, and what Micro-Manager notes beside its planes.
+"""Which plane a file of a growing folder is.
 
 Duty: names to places (position, time, channel, z), as `zfuse.open` of a folder reads them or by a
 template. Must not know: pixels, what is written when.
@@ -6,9 +6,8 @@ template. Must not know: pixels, what is written when.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.live._stacks import Spot
@@ -16,12 +15,10 @@ from zfuse.pipeline.sources import natural, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-__all__ = ["PlaneNames", "summary"]
+__all__ = ["PlaneNames"]
 
 _FIELDS = {"t": r"\d+", "c": r"[^/]+?", "z": r"\d+", "p": r"[^/]+?"}
-NOTES = "metadata.txt"
 
 
 class PlaneNames:
@@ -105,27 +102,3 @@ def _compiled(template: str) -> re.Pattern[str]:
         f"(?P<{part}>{_FIELDS[part]})" if i % 2 else re.escape(part) for i, part in enumerate(parts)
     )
     return re.compile(pattern)
-
-
-def summary(folder: Path) -> dict[str, Any]:
-    """Return the summary of Micro-Manager's ``metadata.txt``, which may still be growing.
-
-    The file is one JSON object that gets its last bracket at the end; its summary comes first.
-    """
-    for place in (folder, *sorted(p for p in _below(folder) if (p / NOTES).is_file())):
-        try:
-            text = (place / NOTES).read_text(encoding="utf-8", errors="replace")
-            start = text.index("{", text.index('"Summary"'))
-            found = json.JSONDecoder().raw_decode(text, start)[0]
-        except (OSError, ValueError):
-            continue
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _below(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if entry.is_dir()]
-    except OSError:
-        return []

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
     from zfuse.pipeline.sources._members import Member as Member
+    from zfuse.pipeline.sources._micromanager import mm_summary as mm_summary
     from zfuse.pipeline.sources._names import natural as natural, tokens as tokens
+    from zfuse.pipeline.sources._ndtiff_index import (
+        NDTiffEntry as NDTiffEntry,
+        NDTiffIndex as NDTiffIndex,
+        ndtiff_summary as ndtiff_summary,
+    )
     from zfuse.pipeline.sources._ome_zarr import (
         Growing as Growing,
         growing as growing,
@@ -40,7 +46,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "_fused": ["FusedImage", "open_fused"],
         "_members": ["Member"],
+        "_micromanager": ["mm_summary"],
         "_names": ["natural", "tokens"],
+        "_ndtiff_index": ["NDTiffEntry", "NDTiffIndex", "ndtiff_summary"],
         "_ome_zarr": ["Growing", "growing", "members"],
         "_planes": ["SUFFIXES", "open_plane"],
     },

@@ -150,6 +150,14 @@ def _is_file(place: str, *kinds: str) -> bool:
         raise ZfuseError(f"{place} cannot be read ({error}); check its permissions") from error
 
 
+def _is_ndtiff(place: str) -> bool:
+    if not (Path(place).is_dir() or Path(place).suffix == ".index"):
+        return False
+    from zfuse.pipeline.sources._ndtiff import is_ndtiff
+
+    return is_ndtiff(place)
+
+
 def _is_vendors(place: str) -> bool:
     if not Path(place).is_file():
         return False
@@ -160,6 +168,7 @@ def _is_vendors(place: str) -> bool:
 
 FORMATS = (
     Format("OME-Zarr", "zfuse.pipeline.sources._ome_zarr", _is_zarr),
+    Format("NDTiff", "zfuse.pipeline.sources._ndtiff", _is_ndtiff),
     Format("TIFF, OME-XML", "zfuse.pipeline.sources._tiff", lambda p: _is_file(p, TIFF, XML)),
     Format("plane", "zfuse.pipeline.sources._planes", lambda p: _is_file(p, PNG, JPEG, BMP)),
     Format("vendor's", "zfuse.pipeline.sources._bioio", _is_vendors),

@@ -17,6 +17,8 @@ from zfuse.pipeline.core import BaseReader, Channel, Stack, each
 from zfuse.pipeline.sources._decoded import DecodedPlanes
 from zfuse.pipeline.sources._magic import TIFF, kind_of
 from zfuse.pipeline.sources._members import Listing, numbered
+from zfuse.pipeline.sources._micromanager import described
+from zfuse.pipeline.sources._mm_sets import Parts, position_folders, stack_files
 from zfuse.pipeline.sources._names import FileGrid, arrange, natural
 from zfuse.pipeline.sources._plane_file import Plane, decode, header
 
@@ -48,10 +50,8 @@ def list_members(place: str, *, allow_missing: bool) -> Listing:
         There are no planes, or they form no full grid.
     """
     found = _found(place, allow_missing)
-    if isinstance(found, str):
-        from zfuse.pipeline.sources import _tiff
-
-        return _tiff.list_members(found, allow_missing=allow_missing)
+    if isinstance(found, Parts):
+        return found.listing(allow_missing=allow_missing)
     members = numbered(len(found))
     if len(found) == 1:
         return Listing(members)
@@ -72,19 +72,19 @@ def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
         Its planes do not fit together.
     """
     found = _found(place, allow_missing)
-    if isinstance(found, str):
-        from zfuse.pipeline.sources import _tiff
-
-        return _tiff.open_member(found, path, allow_missing=allow_missing)
+    if isinstance(found, Parts):
+        stack = found.open(path, allow_missing=allow_missing)
+        return described(stack, found.notes)
     number = int(path or 0)
     if number >= len(found):
         raise ZfuseError(f"{place} has no position {number} any more; list it again")
-    folder = Path(place).parent if Path(place).is_file() else Path(place)
-    return _stack(folder, found[number], place)
+    if Path(place).is_file():
+        return _stack(Path(place).parent, found[number], place)
+    return described(_stack(Path(place), found[number], place), Path(place))
 
 
-def _found(place: str, allow_missing: bool) -> list[FileGrid] | str:
-    """Return what each stack consists of, or the one OME file that describes them all."""
+def _found(place: str, allow_missing: bool) -> list[FileGrid] | Parts:
+    """Return what each stack consists of, or the parts that are inputs of their own."""
     path = Path(place)
     if path.is_file():
         return [_lone(path)]
@@ -94,15 +94,19 @@ def _found(place: str, allow_missing: bool) -> list[FileGrid] | str:
         if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
     ]
     if not names:
+        if parts := position_folders(path):
+            return parts
         raise ZfuseError(_no_planes(path))
     if companion := [e.name for e in path.iterdir() if e.name.lower().endswith(".companion.ome")]:
         if len(companion) > 1:
             raise ZfuseError(f"{path} holds {len(companion)} companion files; give one of them")
-        return str(path / companion[0])
+        return Parts(path, (str(path / companion[0]),))
     if all(_is_ome(name) for name in names):
         whole = _ome_set(path, sorted(names, key=natural), allow_missing)
         if whole:
-            return whole
+            return Parts(path, (whole,))
+    if parts := stack_files(path, names):
+        return parts
     grids = arrange(names, str(path))
     for grid in grids:
         if grid.gap and not allow_missing:

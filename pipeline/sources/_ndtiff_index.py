@@ -1,6 +1,6 @@
-"""The index of an NDTiff data set that is being written.
+"""The index of an NDTiff data set, whole or being written, and the summary in its files.
 
-Duty: entries that are whole, from where the last look ended. Must not know: stacks, pixels.
+Duty: entries that are whole, from where the last look ended. Must not know: stacks.
 
 An entry is: length and JSON of the axes, length and name of the file, then eight 32-bit numbers
 (offset, width, height and kind of the pixels, compression, offset and length of the metadata and
@@ -14,7 +14,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Entry", "NDTiffIndex"]
+__all__ = ["INDEX", "NDTiffEntry", "NDTiffIndex", "ndtiff_summary", "parse_index"]
+
+INDEX = "NDTiff.index"
 
 _BLOCK = 2**22
+_SUMMARY = 2355492  # marks the summary in the header of each TIFF
 _MOST_AXES = 2**16  # bytes of one entry's axes: more means that these bytes are no entry
-RGB = 2
+_RGB = 2
 
 
 @dataclass(frozen=True)
-class Entry:
+class NDTiffEntry:
     """One image.
 
     Attributes
@@ -46,6 +49,8 @@ class Entry:
         Of the pixels.
     meta_offset, meta_length
         Of its metadata, which are written behind the pixels.
+    compression
+        Of the pixels; 0 is none, and all that writers use.
     """
 
     axes: dict[str, int | str]
@@ -56,16 +61,22 @@ class Entry:
     kind: int
     meta_offset: int
     meta_length: int
+    compression: int = 0
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the pixels are colours."""
+        return self.kind == _RGB
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
         """Dtype of the pixels; all kinds but 8 bits are stored in 16."""
-        return np.dtype(np.uint8) if self.kind in (0, RGB) else np.dtype("<u2")
+        return np.dtype(np.uint8) if self.kind in (0, _RGB) else np.dtype("<u2")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Y, X, and 3 of colours."""
-        return (self.height, self.width, 3) if self.kind == RGB else (self.height, self.width)
+        return (self.height, self.width, 3) if self.rgb else (self.height, self.width)
 
     @property
     def end(self) -> int:
@@ -99,7 +110,7 @@ class Entry:
             data = file.read(count * self.dtype.itemsize)
         dtype = self.dtype.newbyteorder(">" if big else "<")
         pixels = np.frombuffer(data, dtype).reshape(self.shape).astype(dtype.newbyteorder("="))
-        return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if self.kind == RGB else pixels
+        return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if self.rgb else pixels
 
 
 class NDTiffIndex:
@@ -125,7 +136,7 @@ class NDTiffIndex:
         self.cut = False
         self.size = -1
 
-    def more(self) -> list[Entry]:
+    def more(self) -> list[NDTiffEntry]:
         """Return the entries that are new and looked the same at the last call."""
         found = []
         try:
@@ -148,7 +159,27 @@ class NDTiffIndex:
         return found
 
 
-def _entry(data: bytes, at: int) -> tuple[Entry, int] | None:
+def parse_index(data: bytes) -> tuple[list[NDTiffEntry], bytes]:
+    """Return all entries of an index, and what follows the last one that is whole."""
+    found, at = [], 0
+    while (parsed := _entry(data, at)) is not None:
+        entry, at = parsed
+        found.append(entry)
+    return found, data[at:]
+
+
+def ndtiff_summary(file: Path) -> dict[str, Any]:
+    """Return the summary in the header of one of the TIFFs, empty when there is none."""
+    try:
+        with open(file, "rb") as opened:
+            mark, length = struct.unpack("<II", opened.read(28)[20:28])
+            found = json.loads(opened.read(length)) if mark == _SUMMARY else None
+    except (OSError, ValueError, struct.error, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _entry(data: bytes, at: int) -> tuple[NDTiffEntry, int] | None:
     """Parse one entry, None when it is not whole."""
     texts = []
     for _ in range(2):
@@ -161,7 +192,7 @@ def _entry(data: bytes, at: int) -> tuple[Entry, int] | None:
         at += 4 + length
     if at + 32 > len(data):
         return None
-    offset, width, height, kind, _, meta_offset, meta_length, _ = struct.unpack_from(
+    offset, width, height, kind, compression, meta_offset, meta_length, _ = struct.unpack_from(
         "<8I", data, at
     )
     try:
@@ -171,4 +202,5 @@ def _entry(data: bytes, at: int) -> tuple[Entry, int] | None:
     if not isinstance(axes, dict) or 0 in (offset, width, height, meta_length):
         return None
     inside(file, "NDTiff.index")
-    return Entry(axes, file, offset, width, height, kind, meta_offset, meta_length), at + 32
+    numbers = offset, width, height, kind, meta_offset, meta_length
+    return NDTiffEntry(axes, file, *numbers, compression), at + 32
