@@ -248,8 +248,6 @@ def _parsed(folder: Path, *_: int) -> DataSet:
     for entry in entries:
         axes = dict(entry.axes)
         names.update(axes)
-        if entry.file != Path(entry.file).name or "\\" in entry.file:
-            raise ZfuseError(f"{folder / INDEX} points outside its folder, to {entry.file!r}")
         z, t, c = axes.pop("z", 0), axes.pop("time", 0), axes.pop("channel", "")
         if not isinstance(z, int) or not all(isinstance(v, (int, str)) for v in (t, c)):
             raise ZfuseError(f"{folder / INDEX} has an image at {entry.axes}; z must be a number")
