@@ -1,23 +1,19 @@
 """Folders of Micro-Manager in which each position is a file or a folder of its own.
 
-Duty: tell such folders by their names alone, and hand each position to the source that reads it.
-Must not know: pixels, calibration, how planes are named.
+Duty: tell such folders by their names alone. Must not know: pixels, calibration, who reads them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from zfuse.errors import ZfuseError
-from zfuse.pipeline.sources._members import Listing, Member
 from zfuse.pipeline.sources._micromanager import NOTES
 from zfuse.pipeline.sources._names import natural
 
 if TYPE_CHECKING:
-    from zfuse.pipeline.core import Stack
+    from pathlib import Path
 
 __all__ = ["Parts", "position_folders", "stack_files"]
 
@@ -43,27 +39,6 @@ class Parts:
     paths: tuple[str, ...]
     names: tuple[str, ...] = ()
 
-    def listing(self, *, allow_missing: bool) -> Listing:
-        """List the images."""
-        if len(self.paths) == 1:
-            part = self.paths[0]
-            found: Listing = _source(part).list_members(part, allow_missing=allow_missing)
-            return found
-        return Listing(tuple(Member(str(i), name, i) for i, name in enumerate(self.names)))
-
-    def open(self, path: str, *, allow_missing: bool) -> Stack:
-        """Open one image by its path in `listing`."""
-        if len(self.paths) == 1:
-            part = self.paths[0]
-            stack: Stack = _source(part).open_member(part, path, allow_missing=allow_missing)
-            return stack
-        number = int(path or 0)
-        if number >= len(self.paths):
-            raise ZfuseError(f"{self.notes} has no position {number} any more; list it again")
-        part = self.paths[number]
-        stack = _source(part).open_member(part, "", allow_missing=allow_missing)
-        return replace(stack, name=f"{self.notes.name} {self.names[number]}")
-
 
 def stack_files(folder: Path, names: list[str]) -> Parts | None:
     """Return the positions of a folder whose files are all Micro-Manager's stacks, else None."""
@@ -86,9 +61,3 @@ def position_folders(folder: Path) -> Parts | None:
     if not kept or len(kept) < len(below):
         return None
     return Parts(folder, tuple(str(folder / name) for name in kept), kept)
-
-
-def _source(path: str) -> Any:
-    from zfuse.pipeline.sources import _planes, _tiff
-
-    return _planes if Path(path).is_dir() else _tiff

@@ -35,6 +35,7 @@ __all__ = ["is_ndtiff", "list_members", "open_member"]
 
 FULL = "Full resolution"  # the folder of level 0 where there is a pyramid
 _MOST_NOTES = 2**22  # bytes of one image's metadata; Micro-Manager writes 10 kB
+_FIRST = "position row column"  # in this order, then by the alphabet
 _WORDS = {"t": "time", "c": "channel", "z": "z"}
 
 Places = dict[tuple[Any, Any, Any], NDTiffEntry]  # by time, channel, z
@@ -251,7 +252,9 @@ def _parsed(folder: Path, *_: int) -> DataSet:
         z, t, c = axes.pop("z", 0), axes.pop("time", 0), axes.pop("channel", "")
         if not isinstance(z, int) or not all(isinstance(v, (int, str)) for v in (t, c)):
             raise ZfuseError(f"{folder / INDEX} has an image at {entry.axes}; z must be a number")
-        words = [f"{name} {value}" for name, value in axes.items()]
+        # Sorted: ndstorage writes the axes of each image in an order of their own.
+        named = sorted(axes.items(), key=lambda axis: (_FIRST.find(axis[0]) % 99, axis[0]))
+        words = [f"{name} {value}" for name, value in named]
         positions[" ".join(words)][t, c, z] = entry
     return DataSet(
         folder,

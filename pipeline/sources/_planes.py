@@ -16,7 +16,7 @@ from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import BaseReader, Channel, Stack, each
 from zfuse.pipeline.sources._decoded import DecodedPlanes
 from zfuse.pipeline.sources._magic import TIFF, kind_of
-from zfuse.pipeline.sources._members import Listing, numbered
+from zfuse.pipeline.sources._members import Listing, Member, numbered
 from zfuse.pipeline.sources._micromanager import described
 from zfuse.pipeline.sources._mm_sets import Parts, position_folders, stack_files
 from zfuse.pipeline.sources._names import FileGrid, arrange, natural
@@ -51,7 +51,11 @@ def list_members(place: str, *, allow_missing: bool) -> Listing:
     """
     found = _found(place, allow_missing)
     if isinstance(found, Parts):
-        return found.listing(allow_missing=allow_missing)
+        if len(found.paths) > 1:
+            return Listing(tuple(Member(str(i), name, i) for i, name in enumerate(found.names)))
+        from zfuse.pipeline.sources import _tiff
+
+        return _tiff.list_members(found.paths[0], allow_missing=allow_missing)
     members = numbered(len(found))
     if len(found) == 1:
         return Listing(members)
@@ -73,14 +77,28 @@ def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
     """
     found = _found(place, allow_missing)
     if isinstance(found, Parts):
-        stack = found.open(path, allow_missing=allow_missing)
-        return described(stack, found.notes)
+        return described(_part(found, path, allow_missing), found.notes)
     number = int(path or 0)
     if number >= len(found):
         raise ZfuseError(f"{place} has no position {number} any more; list it again")
     if Path(place).is_file():
         return _stack(Path(place).parent, found[number], place)
     return described(_stack(Path(place), found[number], place), Path(place))
+
+
+def _part(parts: Parts, path: str, allow_missing: bool) -> Stack:
+    """Open one image of parts that are inputs of their own, or of the one that holds them all."""
+    from zfuse.pipeline.sources import _tiff
+
+    if len(parts.paths) == 1:
+        return _tiff.open_member(parts.paths[0], path, allow_missing=allow_missing)
+    number = int(path or 0)
+    if number >= len(parts.paths):
+        raise ZfuseError(f"{parts.notes} has no position {number} any more; list it again")
+    part = parts.paths[number]
+    opened = open_member if Path(part).is_dir() else _tiff.open_member
+    stack = opened(part, "", allow_missing=allow_missing)
+    return replace(stack, name=f"{parts.notes.name} {parts.names[number]}")
 
 
 def _found(place: str, allow_missing: bool) -> list[FileGrid] | Parts:

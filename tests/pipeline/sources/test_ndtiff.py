@@ -69,10 +69,22 @@ def test_tiles_are_images_of_their_own(written):
     pixels = planes(2, 3)
     folder = written(({"row": 0, "column": c, "z": z}, pixels[c, z]) for c, z in np.ndindex(2, 3))
     stacks = open_stacks(folder)
-    assert [np.array_equal(np.asarray(s), p) for s, p in zip(stacks, pixels, strict=True)] == [
-        True
-    ] * 2
+    for stack, want in zip(stacks, pixels, strict=True):
+        np.testing.assert_array_equal(np.asarray(stack), want)
     assert "not stitched" in stacks[0].warnings[-1]
+    assert stacks[1].name.endswith("row 0 column 1")
+
+
+def test_axes_may_come_in_any_order(tmp_path):
+    size = 4 * 4 * 2
+    orders = [{"row": 0, "z": 0, "column": 1}, {"column": 1, "row": 0, "z": 1}]
+    index = [entry(axes, numbers=(28 + n * size, 4, 4, 1, 0, 28 + 2 * size, 2, 0))
+             for n, axes in enumerate(orders)]  # fmt: skip
+    pixels = np.arange(32, dtype=np.uint16).reshape(2, 4, 4)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(24) + pixels.tobytes() + b"{}")
+    (tmp_path / "NDTiff.index").write_bytes(b"".join(index))
+    with open_stack(tmp_path) as stack:
+        assert np.array_equal(np.asarray(stack), pixels)
 
 
 def test_full_resolution_of_a_pyramid(written, tmp_path):
