@@ -35,11 +35,11 @@ WRITERS = {"zfuse": None, "zarr": DEFAULT, "zarr with zarrs": "zarrs.ZarrsCodecP
 class ZarrSink(_ome_zarr.OmeZarrSink):
     """The sink, but zarr writes the shards."""
 
-    def _store(self, t: int, y: int, x: int, image: Any, depth: Any, confidence: Any) -> None:
+    def _store(self, t: int, y: int, x: int, image: Any, depth: Any, confidence: Any) -> Any:
         for layer, pixels in (
             (self._image, image),
-            (self._depth, depth[np.newaxis]),
-            (self._confidence, confidence[np.newaxis]),
+            (self._depth, depth),
+            (self._confidence, confidence),
         ):
             for level in range(len(self._levels)):
                 values, half = rounded_and_halved(layer, level, pixels)
@@ -88,11 +88,14 @@ def seconds(place: Path, tile: Fused, pipeline: str | None) -> float:
     try:
         with (
             zarr.config.set({"codec_pipeline.path": pipeline or DEFAULT}),
-            open_output(place, [stack], tile=size, provenance=[{}], overwrite=True) as output,
+            open_output(place, overwrite=True) as output,
         ):
+            sink = output.begin("", stack, tile=size, provenance={})
             begun = time.perf_counter()
-            output.sinks[0].write(0, 0, 0, tile)
-            return time.perf_counter() - begun
+            sink.write(0, 0, 0, tile)
+            passed = time.perf_counter() - begun
+            output.end("")
+        return passed
     finally:
         _ome_zarr.OmeZarrSink = own  # type: ignore[misc]
 

@@ -96,4 +96,10 @@ class RunConfig(Settings):
         description="probability below which depth is blank (NaN); default: none is",
     )
     overwrite: bool = Field(False, description="replace an output that exists")
+    resume: bool = Field(
+        False, description="go on with what an interrupted run has left, if it has; OME-Zarr only"
+    )
+    report: PathText | None = Field(
+        None, description="JSON file that says what the run did; default: see docs"
+    )
     allow_missing: bool = Field(False, description="read what is missing as the fill value")

@@ -12,7 +12,7 @@ import numpy as np
 from zfuse.errors import ZfuseError
 from zfuse.pipeline._channels import EACH
 from zfuse.pipeline._job import align_job, make_job
-from zfuse.pipeline._tiles import run_jobs
+from zfuse.pipeline._tiles import run_job
 from zfuse.pipeline.core import Fused, Progress, Stack
 from zfuse.pipeline.methods import DEFAULT_METHOD, make_method
 from zfuse.pipeline.sources import from_array
@@ -119,7 +119,7 @@ def fuse(
         if on_tile is not None:
             on_tile(t, y, x, fused)
 
-    run_jobs([job], [keep], progress or Progress(), cancel)
+    _run(job, keep, progress, cancel)
     return Fused(image if "c" in opened.axes else image[0], depth, confidence)
 
 
@@ -145,7 +145,18 @@ def fuse_tiles(
         stack, method, channel=channel, align=align, tile=tile, memory=memory, workers=workers,
         min_confidence=min_confidence, progress=progress, cancel=cancel,
     )  # fmt: skip
-    run_jobs([job], [on_tile], progress or Progress(), cancel)
+    _run(job, on_tile, progress, cancel)
+
+
+def _run(
+    job: Job,
+    write: Callable[[int, int, int, Fused], None],
+    progress: Progress | None,
+    cancel: Event | None,
+) -> None:
+    progress = progress or Progress()
+    progress.start(job.voxels)
+    run_job(job, write, progress, cancel)
 
 
 def _job(

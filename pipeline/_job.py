@@ -1,7 +1,7 @@
 """The job: one stack with everything that is settled before its first tile.
 
-Duty: from a config's input to planned and aligned stacks. Must not know: sinks, threads, how
-tiles are folded.
+Duty: from a stack and a config to a plan and an alignment, with the pixels at hand or without, so
+that it can be given to another process. Must not know: sinks, threads, how tiles are folded.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import numpy as np
 from zfuse.errors import ZfuseError
 from zfuse.pipeline._channels import EACH, Decisions
 from zfuse.pipeline._plan import TilePlan, plan_tiles
-from zfuse.pipeline.core import cores
+from zfuse.pipeline.core import NoPixels, cores
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from zfuse.pipeline._config import RunConfig
     from zfuse.pipeline.alignment import Aligned, AlignMode
-    from zfuse.pipeline.core import Progress, Stack
+    from zfuse.pipeline.core import PlaneReader, Progress, Stack
     from zfuse.pipeline.methods import Method
 
-__all__ = ["Job", "align_job", "align_jobs", "make_job", "open_jobs"]
+__all__ = ["Job", "align_job", "lay_job", "make_job", "plan_job"]
 
 
 @dataclass(frozen=True)
@@ -56,45 +54,47 @@ class Job:
         """Voxels of the stack."""
         return int(np.prod(self.stack.shape, dtype=np.int64))
 
+    def reading(self, reader: PlaneReader) -> Job:
+        """Return the same job of the same planes, read by another reader."""
+        if self.aligned is None:
+            return replace(self, stack=replace(self.stack, reader=reader))
+        aligned = self.aligned.reading(reader)
+        return replace(self, stack=aligned.stack, aligned=aligned)
 
-def open_jobs(
-    config: RunConfig, stack: Stack | None = None, cancel: Event | None = None
-) -> list[Job]:
-    """Open the input, unless it is given as a stack, and plan every stack of it.
+    def without_pixels(self) -> Job:
+        """Return what can be given to another process, which adds a reader of its own."""
+        reader = self.stack.reader
+        return self.reading(NoPixels(reader.shape, reader.dtype, reader.chunk))
 
-    Once `cancel` is set, their readers raise `Cancelled`.
+
+def plan_job(config: RunConfig, stack: Stack, *, tile: int | None = None) -> Job:
+    """Plan a stack as a config says.
+
+    Parameters
+    ----------
+    config
+        The run.
+    stack
+        One image of it.
+    tile
+        Edge of a tile, if an earlier attempt has chosen it.
 
     Raises
     ------
     ZfuseError
-        The input cannot be used, the channel does not exist, the memory is too small.
+        See `make_job`.
     """
-    from zfuse.pipeline.sources import open_stack, open_stacks
-
-    if stack is not None:
-        stacks = [stack]
-    elif config.series is None:
-        stacks = open_stacks(config.input, select=config.select, allow_missing=config.allow_missing)
-    else:
-        stacks = [
-            open_stack(
-                config.input,
-                series=config.series,
-                select=config.select,
-                allow_missing=config.allow_missing,
-            )
-        ]
-
-    stacks = [
-        stack.calibrated(z_step=config.z_step, pixel_size=config.pixel_size).stoppable(cancel)
-        for stack in stacks
-    ]
     aligning = config.align in ("translation", "similarity")
-    jobs = [_planned(config, stack, config.tile, aligning=aligning) for stack in stacks]
-    if len(jobs) > 1:
-        edge = _shared_edge(jobs)
-        jobs = [_planned(config, stack, edge, aligning=aligning) for stack in stacks]
-    return jobs
+    return _planned(config, stack, tile or config.tile, aligning=aligning)
+
+
+def lay_job(job: Job, config: RunConfig, progress: Progress, *, tile: int | None = None) -> Job:
+    """Settle drift; planes that are resampled while they are read need memory."""
+    job = align_job(job, config.align, progress)
+    if config.align == "auto" and job.aligned and job.aligned.reader:
+        new = _planned(config, job.stack, tile or config.tile, aligning=True)
+        job = replace(job, plan=new.plan)
+    return job
 
 
 def _planned(config: RunConfig, stack: Stack, tile: int | None, *, aligning: bool) -> Job:
@@ -108,12 +108,6 @@ def _planned(config: RunConfig, stack: Stack, tile: int | None, *, aligning: boo
         aligning=aligning,
         min_confidence=config.min_confidence,
     )
-
-
-def _shared_edge(jobs: list[Job]) -> int:
-    """Return the tile edge of a collection: one sink serves one, images share the smallest."""
-    edge = min(job.plan.tile for job in jobs)
-    return max(64, edge // 64 * 64)
 
 
 def make_job(
@@ -158,18 +152,6 @@ def make_job(
         decisions=len(decisions.groups),
     )
     return Job(stack, method, plan, decisions, min_confidence=min_confidence)
-
-
-def align_jobs(jobs: list[Job], config: RunConfig, progress: Progress) -> list[Job]:
-    """Settle drift for all jobs; planes that are resampled while they are read need memory."""
-    jobs = [align_job(job, config.align, progress) for job in jobs]
-    if config.align == "auto" and any(job.aligned and job.aligned.reader for job in jobs):
-        plans = [_planned(config, job.stack, config.tile, aligning=True) for job in jobs]
-        if len(plans) > 1:
-            edge = _shared_edge(plans)
-            plans = [_planned(config, job.stack, edge, aligning=True) for job in jobs]
-        jobs = [replace(job, plan=new.plan) for job, new in zip(jobs, plans, strict=True)]
-    return jobs
 
 
 def align_job(job: Job, align: AlignMode, progress: Progress) -> Job:

@@ -1,4 +1,4 @@
-"""All tiles of a run: every one a Dask task, folded, marked and handed to a writer.
+"""All tiles of one image: every one a Dask task, folded, marked and handed to a writer.
 
 A tile that is alone needs no scheduler: it is done without Dask, whose import takes 0.12 s.
 
@@ -9,6 +9,7 @@ when one tile fails. Must not know: file formats, configs, what a method compute
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from threading import Event, Lock
@@ -20,13 +21,16 @@ from zfuse.pipeline.core import release_free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
 
     from zfuse.pipeline._job import Job
     from zfuse.pipeline.core import Fused, Progress, Region
 
-__all__ = ["run_jobs"]
+__all__ = ["fuse_tile", "run_job"]
 
 Write: TypeAlias = "Callable[[int, int, int, Fused], None]"
+Has: TypeAlias = "Callable[[int, int, int], bool]"
+Clock: TypeAlias = "Callable[[dict[str, float]], None]"
 
 _TASKS = 256  # given to Dask at once: a slide has 100,000 tiles, and a task takes 0.1 ms to make
 
@@ -42,50 +46,76 @@ class _Stop(Event):
         return super().is_set() or (self.asked is not None and self.asked.is_set())
 
 
-def run_jobs(
-    jobs: Sequence[Job],
-    writers: Sequence[Write],
+def fuse_tile(
+    job: Job,
+    calibrations: Sequence[Any],
+    t: int,
+    tile: Region,
+    pool: Executor,
+    *,
+    cancel: Event,
+    advance: Callable[[int], None],
+) -> Fused:
+    """Fuse one tile as it is written: what no plane reaches is marked, what is unsure is blank.
+
+    Parameters and errors are those of `zfuse.pipeline._fold.fold_tile`.
+    """
+    fused = fold_tile(job, calibrations, t, tile, pool, cancel=cancel, advance=advance)
+    if job.aligned and job.aligned.reader:
+        fused = job.aligned.reader.mark(t, tile, fused)
+    if job.min_confidence is not None:
+        fused = fused.blanked(job.min_confidence)
+    return fused
+
+
+def run_job(
+    job: Job,
+    write: Write,
     progress: Progress,
     cancel: Event | None = None,
+    *,
+    has: Has | None = None,
+    clock: Clock | None = None,
 ) -> None:
-    """Run every tile of every job.
+    """Run every tile of a job.
 
     When a task fails or Ctrl-C comes, the others stop at their next block and are waited for: no
     thread outlives a run.
 
     Parameters
     ----------
-    jobs
+    job
         What is fused.
-    writers
-        One a job: called with time point, top and left of a tile, and the tile, from any thread.
+    write
+        Called with time point, top and left of a tile, and the tile, from any thread.
     progress
         Told about voxels.
     cancel
         Set by the caller from any thread, it stops the run at its next block.
+    has
+        Says of a time point, top and left whether the tile is there already, and left out.
+    clock
+        Told how many seconds each stage of a tile took, from any thread.
 
     Raises
     ------
     Cancelled
         `cancel` was set.
     """
-    progress.start(sum(job.voxels for job in jobs))
     stop, lock = _Stop(cancel), Lock()
 
     def advance(voxels: int) -> None:
         with lock:
             progress.advance(voxels)
 
-    for job, write in zip(jobs, writers, strict=True):
-        pool = ThreadPoolExecutor(job.plan.workers, thread_name_prefix="zfuse-fold")
-        tasks = ThreadPoolExecutor(job.plan.in_flight, thread_name_prefix="zfuse-tile")
-        try:
-            _run_job(job, write, pool, tasks, stop, advance)
-        finally:
-            stop.set()
-            tasks.shutdown(cancel_futures=True)
-            pool.shutdown(cancel_futures=True)
-        stop.clear()
+    pool = ThreadPoolExecutor(job.plan.workers, thread_name_prefix="zfuse-fold")
+    tasks = ThreadPoolExecutor(job.plan.in_flight, thread_name_prefix="zfuse-tile")
+    try:
+        _run_job(job, write, pool, tasks, stop, advance, has, clock)
+    finally:
+        stop.set()
+        tasks.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _run_job(
@@ -95,17 +125,19 @@ def _run_job(
     tasks: ThreadPoolExecutor,
     stop: _Stop,
     advance: Callable[[int], None],
+    has: Has | None,
+    clock: Clock | None,
 ) -> None:
     failures: list[BaseException] = []
 
     def one_tile(calibrations: Sequence[Any], t: int, tile: Region) -> None:
         try:
-            fused = fold_tile(job, calibrations, t, tile, pool, cancel=stop, advance=advance)
-            if job.aligned and job.aligned.reader:
-                fused = job.aligned.reader.mark(t, tile, fused)
-            if job.min_confidence is not None:
-                fused = fused.blanked(job.min_confidence)
+            begun = time.perf_counter()
+            fused = fuse_tile(job, calibrations, t, tile, pool, cancel=stop, advance=advance)
+            folded = time.perf_counter()
             write(t, tile.core[0].start, tile.core[1].start, fused)
+            if clock is not None:
+                clock({"fold": folded - begun, "write": time.perf_counter() - folded})
             del fused
             release_free_memory()
         except Cancelled:
@@ -115,7 +147,7 @@ def _run_job(
             stop.set()
             raise
 
-    todo = _calibrated_tiles(job)
+    todo = _calibrated_tiles(job, advance, has, clock)
     try:
         while some := list(islice(todo, _TASKS)):
             if stop.is_set():
@@ -146,9 +178,20 @@ def _compute(
     compute(*todo, scheduler="threads", pool=tasks, optimize_graph=False, callbacks=())
 
 
-def _calibrated_tiles(job: Job) -> Iterator[tuple[list[Any], int, Region]]:
-    """Yield every tile of every time point with the time point's calibrations."""
+def _calibrated_tiles(
+    job: Job, advance: Callable[[int], None], has: Has | None, clock: Clock | None
+) -> Iterator[tuple[list[Any], int, Region]]:
+    """Yield every tile that is not there, with the calibrations of its time point."""
+    _, channels, planes, *_ = job.stack.shape
     for t in range(job.stack.shape[0]):
-        calibrations = job.decisions.calibrate(job.method, job.stack, t)
+        calibrations: list[Any] | None = None
         for tile in job.plan.tiles():
+            if has is not None and has(t, tile.core[0].start, tile.core[1].start):
+                advance(planes * channels * tile.shape[0] * tile.shape[1])
+                continue
+            if calibrations is None:
+                begun = time.perf_counter()
+                calibrations = job.decisions.calibrate(job.method, job.stack, t)
+                if clock is not None:
+                    clock({"calibrate": time.perf_counter() - begun})
             yield calibrations, t, tile

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zfuse.pipeline.alignment._similarity import MotionModel
-    from zfuse.pipeline.core import Stack
+    from zfuse.pipeline.core import PlaneReader, Stack
 
 __all__ = ["Aligned", "align_stack"]
 
@@ -80,6 +80,11 @@ class Aligned:
     record: dict[str, Any]
     summary: str
     warnings: tuple[str, ...]
+
+    def reading(self, source: PlaneReader) -> Aligned:
+        """Return the same alignment of another reader's planes."""
+        reader = None if self.reader is None else self.reader.over(source)
+        return replace(self, stack=replace(self.stack, reader=reader or source), reader=reader)
 
 
 def align_stack(

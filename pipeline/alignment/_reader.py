@@ -60,12 +60,16 @@ class AlignedReader(BaseReader):
         super().__init__(source.shape, source.dtype, source.chunk)
         self._source = source
         self._reference = reference
-        self._transforms = transforms
+        self._transforms, self._fading = transforms, fade
         self._matrices = [np.stack([each.matrix() for each in planes]) for planes in transforms]
         self._fades = [[self._fade(each, fade) for each in planes] for planes in transforms]
         integer = self.dtype.kind in "iu"
         info = np.iinfo(self.dtype) if integer else np.finfo(self.dtype)
         self._range = (integer, (float(info.min), float(info.max)))
+
+    def over(self, source: PlaneReader) -> AlignedReader:
+        """Return a reader that moves another source's planes likewise."""
+        return AlignedReader(source, self._transforms, self._reference, self._fading)
 
     def close(self) -> None:
         """Release the source's files."""

@@ -41,15 +41,20 @@ class _OneLine(TyperGroup):
             with one_interrupt():
                 return super().invoke(ctx)
         except ZfuseError as error:
-            say_error(f"error: {error}")
+            say_error(f"error: {'; '.join([str(error), *_notes(error)])}")
         except MemoryError as error:
             say_error(f"error: out of memory ({error}); give less with --memory")
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             # `fuse` publishes at the end or not at all; other commands write as they go.
-            kept = ": nothing was written" if ctx.invoked_subcommand == "fuse" else ""
-            say_error(f"interrupted{kept}")
+            nothing = ["nothing was written"] if ctx.invoked_subcommand == "fuse" else []
+            say_error(": ".join(["interrupted", *(_notes(error) or nothing)]))
             raise typer.Exit(130) from None  # 128 + SIGINT, as shells count
         raise typer.Exit(1)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what was added to an error on its way: what is left, and how to go on."""
+    return list(getattr(error, "__notes__", ()))
 
 
 app = typer.Typer(

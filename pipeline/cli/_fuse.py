@@ -13,7 +13,10 @@ import typer
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.cli._console import say
 
-__all__ = ["fuse", "method_values"]
+__all__ = ["SOME_FAILED", "fuse", "method_values"]
+
+SOME_FAILED = 3
+"""Exit code when the output stands, but without some images of a plate or collection."""
 
 
 def fuse(
@@ -92,6 +95,17 @@ def fuse(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with what an interrupted run has left, if it has (OME-Zarr).",
+        ),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write what the run did as JSON."),
+    ] = None,
     allow_missing: Annotated[
         bool,
         typer.Option(
@@ -119,6 +133,8 @@ def fuse(
         "workers": workers,
         "min_confidence": min_confidence,
         "overwrite": overwrite or None,
+        "resume": resume or None,
+        "report": report,
         "allow_missing": allow_missing or None,
     }
     values |= {key: value for key, value in given.items() if value is not None}
@@ -136,6 +152,10 @@ def fuse(
     with compiling_notice(), ConsoleProgress(Path(output).name) as progress:
         summary = run(settings, progress)
     say(summary)
+    for line in summary.details:
+        say(line)
+    if summary.failed:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:

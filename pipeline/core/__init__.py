@@ -9,9 +9,11 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from zfuse.pipeline.core._disk import (
+        OutputError as OutputError,
         check_space as check_space,
         disk_errors as disk_errors,
         existing_parent as existing_parent,
+        readable_size as readable_size,
     )
     from zfuse.pipeline.core._fused import Fused as Fused
     from zfuse.pipeline.core._growing import GrowingFolder as GrowingFolder, rename as rename
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_disk": ["check_space", "disk_errors", "existing_parent"],
+        "_disk": ["OutputError", "check_space", "disk_errors", "existing_parent", "readable_size"],
         "_fused": ["Fused"],
         "_growing": ["GrowingFolder", "rename"],
         "_inside": ["inside"],

@@ -17,11 +17,15 @@ from zfuse.errors import ZfuseError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_space", "disk_errors", "existing_parent", "readable_size"]
+__all__ = ["OutputError", "check_space", "disk_errors", "existing_parent", "readable_size"]
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _WINDOWS_FULL = {39, 112, 1295}  # ERROR_HANDLE_DISK_FULL, _DISK_FULL, _DISK_QUOTA_EXCEEDED
+
+
+class OutputError(ZfuseError):
+    """The disk of the output refuses: no other image of a run would fare better."""
 
 
 def readable_size(n_bytes: float) -> str:
@@ -51,12 +55,12 @@ def check_space(path: Path, needed: int) -> None:
 
     Raises
     ------
-    ZfuseError
+    OutputError
         Less than that is free.
     """
     free = shutil.disk_usage(existing_parent(path)).free
     if free < needed:
-        raise ZfuseError(
+        raise OutputError(
             f"not enough space for {path}: it needs at least {readable_size(needed)}, "
             f"{readable_size(free)} are free; free some space or choose another disk"
         )
@@ -66,7 +70,7 @@ def check_space(path: Path, needed: int) -> None:
 def disk_errors(
     path: Path, needed: int | None = None, *, kept: str = "nothing was kept"
 ) -> Iterator[None]:
-    """Turn an `OSError` inside the block into a `ZfuseError` about `path`.
+    """Turn an `OSError` inside the block into an `OutputError` about `path`.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ def disk_errors(
     try:
         yield
     except OSError as error:
-        raise ZfuseError(_line(error, path, needed, kept)) from error
+        raise OutputError(_line(error, path, needed, kept)) from error
 
 
 def _line(error: OSError, path: Path, needed: int | None, kept: str) -> str:

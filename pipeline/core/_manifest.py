@@ -1,7 +1,8 @@
 """What is done, line by line: a file that says after a crash where work stopped.
 
 Duty: a first line with the settings and the source, then one JSON line for each piece of work,
-each on the disk before `add` returns. Must not know: what the pieces are, where their data lie.
+each with the operating system before `add` returns. Must not know: what the pieces are, where their
+data lie.
 
 A process that dies while it writes leaves a torn last line, which counts as not written. A line in
 the middle that is no JSON is damage, and refused.
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["Manifest"]
@@ -31,13 +32,19 @@ class Manifest:
         The file. Where it is, it is continued, whatever its first line says: see `differences`.
     identity
         JSON values, what the work depends on: the first line of a new file.
+    take
+        Given every other line of a file that is continued, in order, instead of `entries`: there
+        may be a million of them.
+    sync
+        A line is on the platters when `add` returns, so that it survives a power cut, too. It takes
+        milliseconds, and is worth them only where what it tells of is there as surely.
 
     Attributes
     ----------
     identity
         The first line of the file.
     entries
-        All other lines, in order.
+        All other lines, in order; none if something else takes them.
 
     Raises
     ------
@@ -47,22 +54,39 @@ class Manifest:
         It cannot be read or written.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
-        lines, length = _lines(path)
-        self.identity: dict[str, Any] = lines[0] if lines else dict(identity)
-        self.entries: list[dict[str, Any]] = lines[1:]
+    def __init__(
+        self,
+        path: Path,
+        identity: Mapping[str, Any],
+        *,
+        take: Callable[[dict[str, Any]], None] | None = None,
+        sync: bool = True,
+    ) -> None:
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        self._take = take or self.entries.append
+        self._keep = take is None
+        self._sync = sync
+        first, length = None, 0
+        for value, end in _lines(path):
+            length = end
+            if first is None:
+                first = value
+            else:
+                self._take(value)
+        self.identity: dict[str, Any] = dict(identity) if first is None else first
         # Unbuffered: what a full disk refused must not come out later.
         self._file = open(path, "ab", buffering=0)
         try:
             self._file.truncate(length)
-            if not lines:
+            if first is None:
                 self._write(self.identity)
         except BaseException:
             self._file.close()
             raise
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append a line. It is on the disk when this returns.
+        """Append a line. It survives this process when this returns.
 
         Raises
         ------
@@ -70,7 +94,21 @@ class Manifest:
             It could not be written; the file is as it was.
         """
         self._write(entry)
-        self.entries.append(dict(entry))
+        if self._keep:
+            self.entries.append(dict(entry))
+
+    def rename(self, path: Path) -> None:
+        """Give the file another name.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        self._file.close()  # Windows renames no open file
+        os.rename(self.path, path)
+        self.path = path
+        self._file = open(path, "ab", buffering=0)
 
     def differences(self, identity: Mapping[str, Any]) -> list[str]:
         """Tell for each key with another value than in the file: ``key VALUE, now VALUE``."""
@@ -91,32 +129,35 @@ class Manifest:
             data = memoryview(json.dumps(dict(value)).encode() + b"\n")
             while data:
                 data = data[self._file.write(data) :]
-            os.fsync(self._file.fileno())
+            if self._sync:
+                os.fsync(self._file.fileno())
         except BaseException:
             self._file.truncate(length)
             raise
 
 
-def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the lines that are whole, and how many bytes they take."""
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the lines that are whole, and how many bytes they and those before them take."""
+    length = 0
     try:
-        data = path.read_bytes()
+        file = open(path, "rb")
     except FileNotFoundError:
-        return [], 0
-    whole = data[: data.rfind(b"\n") + 1]
-    lines = []
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise ZfuseError(
-                f"{path} is damaged in line {number}: it cannot be told what was done; delete "
-                "what was begun and begin again"
-            )
-        lines.append(value)
-    return lines, len(whole)
+        return
+    with file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):  # torn
+                return
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                value = None
+            if not isinstance(value, dict):
+                raise ZfuseError(
+                    f"{path} is damaged in line {number}: it cannot be told what was done; delete "
+                    "what was begun and begin again"
+                )
+            length += len(line)
+            yield value, length
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,12 @@ nothing of theirs is mixed. When everything is written, the inner folder is rena
 Who finds the folder of a dead run clears it up: what is complete is published, anything else is
 removed. A folder of that name that holds other things is not ours and is left alone.
 
-Nothing is flushed to the platters (fsync): a power cut is not covered, a killed process is.
+A run that can be resumed keeps a manifest beside its unfinished files. Such a folder is never
+cleared unasked: it is named, and refused, or resumed, or overwritten.
+
+Nothing is flushed to the platters (fsync): a power cut is not covered, a killed process is. After a
+power cut begin again with --overwrite; --resume would find most of what was lost by its checksum,
+but nobody promises that the manifest itself is whole.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ __all__ = ["Staging", "check_absent", "check_staging"]
 
 _LOCK = ".zfuse-partial"
 _COMPLETE = "complete"
+_MANIFEST = "manifest.jsonl"
 _OLD = "replaced."  # prefix of an earlier output while it is being replaced
 
 
@@ -47,8 +53,15 @@ def check_absent(output: str | Path) -> None:
             )
 
 
-def check_staging(output: str | Path) -> None:
+def check_staging(output: str | Path, *, remains: bool = False) -> None:
     """Refuse an output that another run is writing, or whose folder for that is not ours.
+
+    Parameters
+    ----------
+    output
+        Final path.
+    remains
+        What an interrupted run has left there may be gone on with, or removed.
 
     Raises
     ------
@@ -61,6 +74,8 @@ def check_staging(output: str | Path) -> None:
     holder = holder_of(folder / _LOCK)
     if holder is not None:
         raise ZfuseError(_busy(Path(output), folder, holder))
+    if not remains and _remains(folder) is not None:
+        raise ZfuseError(_left(Path(output), folder))
 
 
 class Staging:
@@ -72,11 +87,24 @@ class Staging:
         Final path; what belongs to it lies beside it.
     overwrite
         An earlier output may be replaced.
+    resume
+        Go on with what an interrupted run has left.
+
+    Attributes
+    ----------
+    folder
+        ``<output>.partial``.
+    resumed
+        Whether there was something to go on with; from `create` on.
+    published
+        An interrupted run had finished all, and it stands under its final name now.
     """
 
-    def __init__(self, output: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, output: Path, *, overwrite: bool = False, resume: bool = False) -> None:
         self._output = output
         self._overwrite = overwrite
+        self._resume = resume
+        self.resumed = self.published = False
         self._files = [path.absolute() for path in output_files(output)]
         self.folder = staging_folder(output).absolute()
         self._mine = self.folder / uuid4().hex[:8]
@@ -85,26 +113,48 @@ class Staging:
         self._new_parents: list[Path] = []
 
     def create(self) -> None:
-        """Make the folder, and its parents; clear what a killed run has left there.
+        """Make the folder, and its parents; clear or take what a killed run has left there.
 
         Raises
         ------
         ZfuseError
-            Another run has it, something is there that is not ours, or the output exists by now.
+            Another run has it, something is there that is not ours or that could be resumed, or the
+            output exists by now.
         """
         self._new_parents = [path for path in self.folder.parents if not path.exists()]
         try:
             self._claim()
             if self._complete.is_dir():
                 self._swap()
+                self.published = self._resume
             self._restore()
+            left = None if self.published else _remains(self.folder)
+            if left is not None and self._resume:
+                self._mine, self.resumed = left, True
+            elif left is not None and not self._overwrite:
+                self.resumed = True  # not by us, but it stays
+                raise ZfuseError(_left(self._output, self.folder))
             self._empty()
-            if not self._overwrite:  # a run that ended a moment ago may have written it
+            # A run that ended a moment ago may have written it.
+            if not (self._overwrite or self.published):
                 check_absent(self._output)
-            self._mine.mkdir()
+            self._mine.mkdir(exist_ok=self.resumed)
         except BaseException:
-            self.abandon()
+            if self.resumed:
+                self.keep()
+            else:
+                self.abandon()
             raise
+
+    @property
+    def inner(self) -> Path:
+        """The folder of this run, in which everything unfinished lies."""
+        return self._mine
+
+    @property
+    def manifest(self) -> Path:
+        """Where a run records what is finished, if it can be resumed."""
+        return self._mine / _MANIFEST
 
     def path(self, file: Path) -> Path:
         """Where the final path `file` is written until it is finished."""
@@ -136,12 +186,17 @@ class Staging:
                 if os.path.lexists(final) and not os.path.lexists(new):
                     os.replace(final, new)
             self._restore()
+            os.rename(self._complete, self._mine)
             raise
         # The output stands: an old file that Windows still holds open must not make it a failure.
         # What stays behind is ours, and the next run to this output clears it.
         # An interrupt that comes now comes too late.
         with suppress(OSError, KeyboardInterrupt):
             self._remove()
+
+    def keep(self) -> None:
+        """Leave everything as it is, for a run that resumes. May be called twice."""
+        self._lock.release(remove=False)
 
     def abandon(self) -> None:
         """Remove everything unfinished that is ours, and the parents that `create` made."""
@@ -194,9 +249,9 @@ class Staging:
                 os.replace(self._old(final), final)
 
     def _empty(self) -> None:
-        """Remove all but the lock, which says that the folder is ours."""
+        """Remove all but the lock, which says that the folder is ours, and what is resumed."""
         for entry in self.folder.iterdir():
-            if entry.name == _LOCK:
+            if entry.name == _LOCK or (self.resumed and entry == self._mine):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -204,7 +259,7 @@ class Staging:
                 entry.unlink()
 
     def _remove(self) -> None:
-        emptied = False
+        emptied = self.resumed = False
         try:
             self._empty()
             emptied = True
@@ -225,6 +280,19 @@ def _is_foreign(folder: Path) -> bool:
         return False
     except PermissionError:
         return True
+
+
+def _remains(folder: Path) -> Path | None:
+    """Return the folder below that an interrupted run has left to be resumed."""
+    found = sorted(folder.glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    return next((path.parent for path in reversed(found) if path.parent.name != _COMPLETE), None)
+
+
+def _left(output: Path, folder: Path) -> str:
+    return (
+        f"an interrupted run to {output} has left what it had finished in {folder}; go on with "
+        "--resume, or remove it and begin again with --overwrite"
+    )
 
 
 def _foreign(folder: Path) -> str:

@@ -26,12 +26,14 @@ from zfuse.pipeline.sinks._labels import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_output"]
+__all__ = ["check_apart", "check_output"]
 
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
 
 
-def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = False) -> None:
+def check_output(
+    output: str | Path, sources: Sequence[str], overwrite: bool = False, *, resume: bool = False
+) -> None:
     """Refuse an output that may not be written, before any pixel is read.
 
     Parameters
@@ -42,6 +44,8 @@ def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = F
         Paths or URLs of the inputs. What is no existing local path is not looked at.
     overwrite
         An earlier output may be replaced.
+    resume
+        What an interrupted run has left may be gone on with.
 
     Raises
     ------
@@ -57,16 +61,27 @@ def check_output(output: str | Path, sources: Sequence[str], overwrite: bool = F
         )
     files = output_files(text)
     for source in sources:
-        for path in (*files, staging_folder(text)):
-            _check_apart(path, source)
+        check_apart(text, source)
     if not overwrite:
         check_absent(text)
     for path in files:
         _check_replaceable(path)
     for path in files[1:]:
         _check_map(path, files[0])
-    check_staging(text)
+    check_staging(text, remains=overwrite or resume)
     _check_writable(files[0])
+
+
+def check_apart(output: str | Path, source: str) -> None:
+    """Refuse an output that shares its place with an input.
+
+    Raises
+    ------
+    ZfuseError
+        One is, or lies inside, the other.
+    """
+    for path in (*output_files(output), staging_folder(output)):
+        _check_apart(path, source)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -115,7 +130,7 @@ def _is_marked(group: Path) -> bool:
     said = _attributes(group)
     ome = said.get("ome")
     collection = isinstance(ome, dict) and "bioformats2raw.layout" in ome
-    return "zfuse" in (_attributes(group / "0") if collection else said)
+    return "zfuse" in said or (collection and "zfuse" in _attributes(group / "0"))
 
 
 def _attributes(group: Path) -> dict[str, Any]:

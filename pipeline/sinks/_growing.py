@@ -23,7 +23,8 @@ from zfuse.pipeline.core import Fused, NoPixels, disk_errors, rename
 from zfuse.pipeline.sinks import _ome_metadata as metadata
 from zfuse.pipeline.sinks._labels import clean, labelled
 from zfuse.pipeline.sinks._maps import confidence_map, depth_map
-from zfuse.pipeline.sinks._ome_zarr import OmeZarrSink, write_collection
+from zfuse.pipeline.sinks._ome_zarr import OmeZarrSink
+from zfuse.pipeline.sinks._root import write_collection
 from zfuse.pipeline.sinks._shards import write_shard
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class GrowingImages:
             image.resize(stack.shape[0])
             for t in sorted(set(range(stack.shape[0])) - set(written)):
                 image.put_blank(t)
-            (stack,) = labelled([_timed(stack, stack.shape[0])])
+            stack = labelled(_timed(stack, stack.shape[0]))
             image.describe(stack, clean(dict(provenance)), min(written, default=0))
 
     def _image(
@@ -135,7 +136,7 @@ class GrowingImages:
     ) -> _GrowingImage:
         if p in self._images and self._folder.is_dir():
             return self._images[p]
-        (stack,), provenance = labelled([_timed(stack, stack.shape[0])]), clean(dict(provenance))
+        stack, provenance = labelled(_timed(stack, stack.shape[0])), clean(dict(provenance))
         place = self._folder / str(p) if self._collection else self._folder
         more: dict[str, Any] = {"provenance": provenance, "each": self._each}
         tile = max(stack.shape[3:])
@@ -178,9 +179,9 @@ class _GrowingImage(OmeZarrSink):
     aside: Callable[[], Path]
     _blank: int | None = None
 
-    def _create(self) -> None:
+    def _create(self, root: Path | None = None) -> None:
         if not (self._folder / "zarr.json").is_file():
-            super()._create()
+            super()._create(root)
 
     def show(self, image: Any | None) -> None:
         """Write the first attributes, with display windows of these pixels."""
@@ -257,14 +258,15 @@ class _GrowingImage(OmeZarrSink):
 
     def _write_shard(
         self, path: Path, n_channels: int, grid: ShardGrid, rows: Iterable[Any]
-    ) -> None:
+    ) -> tuple[int, int]:
         if not (self._folder / "zarr.json").is_file():
             raise FileNotFoundError(errno.ENOENT, "it was removed", str(self._folder))
         new = self.aside()
         try:
-            write_shard(new, n_channels, grid, rows)
+            written = write_shard(new, n_channels, grid, rows)
             path.parent.mkdir(parents=True, exist_ok=True)
             rename(new, path)
+            return written
         finally:
             new.unlink(missing_ok=True)
 

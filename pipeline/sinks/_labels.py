@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline.core import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from zfuse.pipeline.core import Stack
 
@@ -34,18 +33,25 @@ def clean(value: Any) -> Any:
     return json.loads(_SURROGATE.sub(_UNKNOWN, text))
 
 
-def labelled(stacks: Sequence[Stack]) -> list[Stack]:
-    """Return the stacks with names that can be written; no two of a collection have one name."""
-    names = [_name(stack.name) for stack in stacks]
-    count = Counter(names)
-    return [
-        replace(
-            stack,
-            name=name if count[name] == 1 else f"{name} {index}".strip(),
-            channels=tuple(Channel(_name(c.name), clean(dict(c.omero))) for c in stack.channels),
-        )
-        for index, (stack, name) in enumerate(zip(stacks, names, strict=True))
-    ]
+def labelled(stack: Stack, image: str = "") -> Stack:
+    """Return the stack with names that can be written.
+
+    `image` is its path among several: it is part of the name, so that no two have the same, and
+    whoever writes one need not know the others.
+    """
+    return replace(
+        stack,
+        name=_placed(_name(stack.name), image),
+        channels=tuple(
+            Channel(_name(channel.name), clean(dict(channel.omero))) for channel in stack.channels
+        ),
+    )
+
+
+def _placed(name: str, image: str) -> str:
+    if image.endswith(name):
+        return image
+    return name if name.endswith(image) else f"{name} {image}"
 
 
 def _name(text: str) -> str:

@@ -1,9 +1,9 @@
 """OME-Zarr 0.5: the fused image as a sharded pyramid, depth and confidence as images beside it.
 
-Duty: one image group, its arrays and the shards of its tiles. The group's own multiscales (``0``,
-``1``, …) are the fused image; ``depth/`` and ``confidence/`` are float32 images with the same axes,
-channels only where each of them decided for itself. Must not know: other formats, staging and
-publishing, the bytes of a shard.
+Duty: one image group, its arrays and the shards of its tiles, made by one process or by several.
+The group's own multiscales (``0``, ``1``, …) are the fused image; ``depth/`` and ``confidence/``
+are float32 images with the same axes, channels only where each of them decided for itself. Must not
+know: other formats, publishing, the bytes of a shard.
 
 Depth and confidence are rounded before they are written (see `zfuse.pipeline.sinks._maps`), and at
 each level again; the step stands in their attributes as ``zfuse.rounded_to``. Every chunk is
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
+import shutil
 from collections import deque
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -25,13 +27,14 @@ import numpy as np
 from zfuse.kernels import downsample, downsampled_shape
 from zfuse.pipeline.core import chunk_pool
 from zfuse.pipeline.sinks import _ome_metadata as metadata
+from zfuse.pipeline.sinks._files import aside, checksum
 from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import StoredMap, confidence_map, depth_map
 from zfuse.pipeline.sinks._shards import encode_chunk, shard_codec, write_shard
 from zfuse.pipeline.sinks._sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -39,9 +42,11 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sinks._shards import ShardGrid
+    from zfuse.pipeline.sinks._sink import Files
 
-__all__ = ["OmeZarrSink", "write_collection"]
+__all__ = ["OmeZarrSink"]
 
+_METADATA = "zarr.json"
 _SAMPLE = 512  # edge of one of the 16 blocks that a display window is estimated from
 
 
@@ -72,6 +77,14 @@ class OmeZarrSink(Sink):
         The group to make, in the staging folder.
     provenance
         What goes under ``zfuse`` in the group's attributes.
+    make
+        Make the groups and arrays, or make them again where they are. Otherwise another process has
+        made them, and this one only adds tiles.
+    again
+        See `Sink`.
+    staging
+        Folder on the same disk in which metadata are made before they are moved to their places, so
+        that none is ever torn; by default they are made in place.
     """
 
     def __init__(
@@ -83,9 +96,13 @@ class OmeZarrSink(Sink):
         folder: Path,
         provenance: Mapping[str, Any],
         each: bool = False,
+        make: bool = True,
+        again: bool = False,
+        staging: Path | None = None,
     ) -> None:
-        super().__init__(stack, tile, output, each=each)
+        super().__init__(stack, tile, output, each=each, again=again)
         self._folder = folder
+        self._staging = staging
         self._provenance = provenance
         self._levels = plan_levels(self.height, self.width, tile)
         axes, maps = metadata.map_axes(stack, each), self.n_channels if each else 1
@@ -94,14 +111,24 @@ class OmeZarrSink(Sink):
             _Layer(folder / stored.quantity, axes, maps, np.nan, stored)
             for stored in (depth_map(stack), confidence_map())
         )
-        self._create()
+        if make and staging is None:
+            self._create()
+        elif make and staging is not None:
+            with aside(staging) as new:
+                self._create(new)
+                for made in sorted(new.rglob(_METADATA)):
+                    place = folder / made.relative_to(new)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(made, place)
 
-    def _create(self) -> None:
+    def _create(self, root: Path | None = None) -> None:
+        """Make groups and arrays, at the image's place or below another root."""
         import zarr
 
         for layer in (self._image, self._depth, self._confidence):
+            place = (root or self._folder) / layer.folder.relative_to(self._folder)
             dtype = self.stack.dtype if layer.stored is None else np.dtype(np.float32)
-            group = zarr.open_group(layer.folder, mode="a", zarr_format=3)
+            group = zarr.open_group(place, mode="a", zarr_format=3)
             if layer.stored is not None:
                 group.attrs.update(
                     metadata.map_attributes(
@@ -136,7 +163,8 @@ class OmeZarrSink(Sink):
         image: NDArray[Any],
         depth: NDArray[np.float32],
         confidence: NDArray[np.float32],
-    ) -> None:
+    ) -> Files:
+        files: Files = {}
         jobs = deque(
             self._start(layer, 0, source)
             for layer, source in (
@@ -152,19 +180,24 @@ class OmeZarrSink(Sink):
                 layer, level, half, rows = jobs[0]
                 path = self._shard(layer, level, t, y, x)
                 chunks = (row.result() for row in rows)
-                self._write_shard(path, layer.n_channels, self._levels[level].grid, chunks)
+                grid = self._levels[level].grid
+                written = self._write_shard(path, layer.n_channels, grid, chunks)
+                files[path.relative_to(self._folder).as_posix()] = written
                 jobs.popleft()
                 if half is not None:
                     jobs.append(self._start(layer, level + 1, half))
         finally:  # after a failure, nobody may go on reading the caller's arrays
             left = [row for _, _, _, rows in jobs for row in rows]
             wait([row for row in left if not row.cancel()])
+        return files
 
     def _write_shard(
         self, path: Path, n_channels: int, grid: ShardGrid, rows: Iterable[_Chunks]
-    ) -> None:
+    ) -> tuple[int, int]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_shard(path, n_channels, grid, rows)
+        if self._again:
+            path.unlink(missing_ok=True)
+        return write_shard(path, n_channels, grid, rows)
 
     def _start(self, layer: _Layer, level: int, source: NDArray[Any]) -> _Job:
         """Start to encode one level of a tile, and to halve it into the next."""
@@ -181,7 +214,7 @@ class OmeZarrSink(Sink):
         place = {"t": t, "c": 0, "z": 0, "y": y // self.tile, "x": x // self.tile}
         return (layer.folder / str(level) / "c").joinpath(*(str(place[a]) for a in layer.axes))
 
-    def _finish(self) -> None:
+    def _finish(self) -> Files | None:
         import zarr
 
         for place in itertools.product(
@@ -193,8 +226,24 @@ class OmeZarrSink(Sink):
         ):
             if not self._shard(*place).is_file():
                 raise FileNotFoundError(errno.ENOENT, "it was removed", str(self._shard(*place)))
-        group = zarr.open_group(self._folder, mode="r+")
-        group.attrs.update(self._attributes(self._windows()))
+        said = self._attributes(self._windows())
+        if self._staging is None:
+            zarr.open_group(self._folder, mode="r+").attrs.update(said)
+            return None
+        with aside(self._staging) as new:
+            shutil.copyfile(self._folder / _METADATA, new / _METADATA)
+            zarr.open_group(new, mode="r+").attrs.update(said)
+            os.replace(new / _METADATA, self._folder / _METADATA)
+        return {
+            path.relative_to(self._folder).as_posix(): checksum(path) for path in self._metadata()
+        }
+
+    def _metadata(self) -> Iterator[Path]:
+        """Yield the files that say what groups and arrays are."""
+        for layer in (self._image, self._depth, self._confidence):
+            yield layer.folder / _METADATA
+            for level in range(len(self._levels)):
+                yield layer.folder / str(level) / _METADATA
 
     def _attributes(self, windows: Sequence[tuple[float, float]]) -> dict[str, Any]:
         channels = metadata.image_channels(self.stack, windows)
@@ -258,21 +307,3 @@ def _spread(size: int) -> list[slice]:
     if size <= 4 * _SAMPLE:
         return [slice(0, size)]
     return [slice(start, start + _SAMPLE) for start in range(0, size, -(-size // 4))]
-
-
-def write_collection(folder: Path, paths: Sequence[str]) -> None:
-    """Make the root of a ``bioformats2raw.layout`` collection of several images.
-
-    Parameters
-    ----------
-    folder
-        The root.
-    paths
-        Its images, in order.
-    """
-    import zarr
-
-    root = zarr.open_group(folder, mode="a", zarr_format=3)
-    root.attrs.update(metadata.collection_attributes())
-    series = zarr.open_group(folder / "OME", mode="a", zarr_format=3)
-    series.attrs.update(metadata.series_attributes(paths))

@@ -104,7 +104,7 @@ def write_shard(
     n_channels: int,
     grid: ShardGrid,
     rows: Iterable[dict[tuple[int, int, int], bytes]],
-) -> None:
+) -> tuple[int, int]:
     """Write a shard file: chunks, then their index with its CRC-32C.
 
     Parameters
@@ -119,6 +119,11 @@ def write_shard(
         Compressed chunks by (channel, row, column). They may still be in the making: each batch is
         written as it comes. Chunks that lie wholly beyond the image are left out, as zarr does.
 
+    Returns
+    -------
+    tuple
+        Bytes of the file, and the CRC-32C of all of them.
+
     Notes
     -----
     The index stands at the end, so a torn file does not verify.
@@ -127,15 +132,18 @@ def write_shard(
 
     # Little-endian throughout, as zarr's "bytes" codec says by default.
     index = np.full((n_channels, *grid.n_chunks, 2), _ABSENT, "<u8")
-    position = 0
+    position = checksum = 0
     with open(path, "xb", buffering=0) as file:
         for row in rows:
             for key, chunk in row.items():
                 _write_all(file, chunk)
                 index[key] = position, len(chunk)
                 position += len(chunk)
+                checksum = google_crc32c.extend(checksum, chunk)
         table = index.tobytes()
-        _write_all(file, table + google_crc32c.value(table).to_bytes(4, "little"))
+        table += google_crc32c.value(table).to_bytes(4, "little")
+        _write_all(file, table)
+    return position + len(table), google_crc32c.extend(checksum, table)
 
 
 def _write_all(file: Any, data: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from threading import Condition
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline.core import Fused, Stack
 
-__all__ = ["Sink"]
+__all__ = ["Files", "Sink"]
+
+Files: TypeAlias = "dict[str, tuple[int, int]]"
+"""Bytes and CRC-32C of files, by their path relative to the image, with "/"."""
 
 
 class Sink(ABC):
@@ -38,9 +41,20 @@ class Sink(ABC):
         Final path, for messages.
     each
         Depth and confidence have the image's channels, each of which decided for itself.
+    again
+        Tiles may be written again, over what an earlier attempt has left of them.
+
+    Attributes
+    ----------
+    kept
+        What a message says is left of the output, should the disk refuse.
     """
 
-    def __init__(self, stack: Stack, tile: int, output: Path, *, each: bool = False) -> None:
+    kept = "nothing was kept"
+
+    def __init__(
+        self, stack: Stack, tile: int, output: Path, *, each: bool = False, again: bool = False
+    ) -> None:
         n_times, self.n_channels, _, self.height, self.width = stack.shape
         if tile < 1 or (tile % 64 and tile < max(self.height, self.width)):
             raise ValueError(f"tile {tile} is neither a multiple of 64 nor the whole image")
@@ -48,13 +62,31 @@ class Sink(ABC):
         self.each = each
         self.tile = tile
         self._output = output
-        self._expected = n_times * -(-self.height // tile) * -(-self.width // tile)
-        self._tiles: set[tuple[int, int, int]] = set()
+        self._again = again
+        self._grid = n_times, -(-self.height // tile), -(-self.width // tile)
+        self._tiles = bytearray(self._grid[0] * self._grid[1] * self._grid[2])  # 1: written
         self._writing = 0
         self._open = True
         self._changed = Condition()
 
-    def write(self, t: int, y: int, x: int, fused: Fused) -> None:
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Time points, and tiles down and across."""
+        return self._grid
+
+    def known(self, tiles: bytes | bytearray | None = None) -> None:
+        """Take tiles for written that others wrote: one byte a tile in the order of `grid`, or all.
+
+        Raises
+        ------
+        ValueError
+            They are of another grid.
+        """
+        if tiles is not None and len(tiles) != len(self._tiles):
+            raise ValueError(f"{len(tiles)} tiles are told, the grid is {self._grid}")
+        self._tiles[:] = tiles or b"\1" * len(self._tiles)
+
+    def write(self, t: int, y: int, x: int, fused: Fused) -> Files:
         """Write one finished tile.
 
         Parameters
@@ -66,6 +98,11 @@ class Sink(ABC):
         fused
             Image, depth in planes, confidence. They are not changed, and not kept after returning.
 
+        Returns
+        -------
+        dict
+            The files that hold the tile and nothing else; none where a file holds several tiles.
+
         Raises
         ------
         ZfuseError
@@ -76,17 +113,19 @@ class Sink(ABC):
             The output is closed.
         """
         image, depth, confidence = self._checked(t, y, x, fused)
+        _, rows, columns = self._grid
+        index = (t * rows + y // self.tile) * columns + x // self.tile
         with self._changed:
             if not self._open:
                 raise RuntimeError("the output is closed; tiles can no longer be written")
-            if (t, y, x) in self._tiles:
+            if self._tiles[index] and not self._again:
                 raise ValueError(f"tile t={t}, y={y}, x={x} was written before")
-            self._tiles.add((t, y, x))
+            self._tiles[index] = 1
             self._writing += 1
         try:
             n_bytes = image.nbytes + depth.nbytes + confidence.nbytes
-            with disk_errors(self._output, n_bytes):
-                self._store(t, y, x, image, depth, confidence)
+            with disk_errors(self._output, n_bytes, kept=self.kept):
+                return self._store(t, y, x, image, depth, confidence) or {}
         finally:
             with self._changed:
                 self._writing -= 1
@@ -98,20 +137,26 @@ class Sink(ABC):
             self._open = False
             self._changed.wait_for(lambda: self._writing == 0)
 
-    def finish(self) -> None:
+    def finish(self) -> Files:
         """Complete the files after the last tile.
+
+        Returns
+        -------
+        dict
+            The files that hold no tile.
 
         Raises
         ------
         RuntimeError
             Tiles are missing: a defect of the caller, and nothing may look finished.
         """
-        if len(self._tiles) != self._expected:
+        written = self._tiles.count(1)
+        if written != len(self._tiles):
             raise RuntimeError(
-                f"{self._output}: only {len(self._tiles)} of {self._expected} tiles were written"
+                f"{self._output}: only {written} of {len(self._tiles)} tiles were written"
             )
-        with disk_errors(self._output):
-            self._finish()
+        with disk_errors(self._output, kept=self.kept):
+            return self._finish() or {}
 
     def release(self) -> None:  # noqa: B027 - OME-Zarr holds nothing open
         """Close open files without completing them. May be called twice."""
@@ -145,12 +190,12 @@ class Sink(ABC):
         image: NDArray[Any],
         depth: NDArray[np.float32],
         confidence: NDArray[np.float32],
-    ) -> None:
+    ) -> Files | None:
         """Write one checked tile: image (C, h, w), depth in planes and confidence (n, h, w).
 
         n is C if `each` channel has its own, else 1.
         """
 
     @abstractmethod
-    def _finish(self) -> None:
+    def _finish(self) -> Files | None:
         """Complete and close the files."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_stacks as open_stacks,
     )
     from zfuse.pipeline.sources._fused import FusedImage as FusedImage, open_fused as open_fused
+    from zfuse.pipeline.sources._layout import NoStackError as NoStackError
     from zfuse.pipeline.sources._members import Member as Member
     from zfuse.pipeline.sources._micromanager import mm_summary as mm_summary
     from zfuse.pipeline.sources._names import natural as natural, tokens as tokens
@@ -45,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "open_stacks",
         ],
         "_fused": ["FusedImage", "open_fused"],
+        "_layout": ["NoStackError"],
         "_members": ["Member"],
         "_micromanager": ["mm_summary"],
         "_names": ["natural", "tokens"],

@@ -10,7 +10,7 @@ import pytest
 from zfuse.errors import ZfuseError
 from zfuse.pipeline import make_job
 from zfuse.pipeline._plan import TilePlan
-from zfuse.pipeline._tiles import run_jobs
+from zfuse.pipeline._tiles import run_job
 from zfuse.pipeline.core import BaseReader, Channel, Progress, Stack
 from zfuse.pipeline.methods import make_method
 
@@ -37,5 +37,5 @@ def test_a_wide_image_is_looked_at_before_all_its_tiles_are_planned(
     stack = Stack(reader, "zyx", "wide", "", (Channel("channel 0"),))
     job = make_job(stack, make_method("select"), workers=2, tile=1024)
     with pytest.raises(ZfuseError, match="a chunk is missing"):
-        run_jobs([job], [lambda *_: None], Progress())
+        run_job(job, lambda *_: None, Progress())
     assert len(made) < 1000

@@ -14,10 +14,10 @@ import pytest
 import tifffile
 import zarr
 from hypothesis import HealthCheck, given, settings, strategies as st
+from support.outputs import open_output
 
 from zfuse.pipeline.core._fused import Fused
 from zfuse.pipeline.core._stack import Channel, Stack
-from zfuse.pipeline.sinks import open_output
 from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import depth_map
 from zfuse.pipeline.sources import open_fused

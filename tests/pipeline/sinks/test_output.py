@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from support.outputs import open_output
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Channel, Fused, Stack, _disk, _staging, staging_folder
-from zfuse.pipeline.sinks import _ome_zarr, _shards, check_output, open_output
+from zfuse.pipeline.sinks import _ome_zarr, _shards, check_output
 
 NAMES = ["out.ome.zarr", "out.zarr", "out.tif", "out.ome.tif", "out.btf", "out.png"]
 TILE = 64
@@ -122,10 +123,10 @@ def test_an_abort_waits_for_tiles_in_the_making_and_refuses_later_ones(
     begun = threading.Event()
     real = _ome_zarr.write_shard
 
-    def slow(*args: Any) -> None:
+    def slow(*args: Any) -> Any:
         begun.set()
         time.sleep(0.02)
-        real(*args)
+        return real(*args)
 
     monkeypatch.setattr(_ome_zarr, "write_shard", slow)
     output = open_output(tmp_path / "out.zarr", [stack], tile=TILE, provenance=[{}])

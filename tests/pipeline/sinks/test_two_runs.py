@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import zarr
+from support.outputs import open_output
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import Fused, Stack
-from zfuse.pipeline.sinks import open_output
 from zfuse.pipeline.sources import from_array
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_exactly_one_of_two_processes_writes(tmp_path: Path, name: str, rounds: 
 
 KILLED = """
 import os, sys, time
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, os.path.join({tests!r}, "..", "..")]
 from pathlib import Path
 from test_two_runs import write_noise
 def ready():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from support.outputs import open_output
 
 from zfuse.errors import ZfuseError
 from zfuse.kernels import downsample
 from zfuse.pipeline.core import Channel, Fused, Stack
-from zfuse.pipeline.sinks import open_output
 from zfuse.pipeline.sources import from_array, open_fused
 
 if TYPE_CHECKING:
