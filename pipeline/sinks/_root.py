@@ -1,6 +1,7 @@
 """The root of several images: the groups above them, which say what they are.
 
-Duty: metadata of a collection or plate, made aside and moved to its place. Must not know: images, tiles.
+Duty: metadata of a collection or plate, made aside and moved to its place. Must not know: images,
+tiles.
 """
 
 from __future__ import annotations
