@@ -1,22 +1,25 @@
 """Pure array kernels for the CPU (numba). They know nothing of files, tiles or methods."""
 
 from zfuse.kernels.cpu._band_average import (
+    RUN,
     FocusWeights,
     add_focused,
     add_focused_norms,
+    extend_range,
     hold_within,
 )
 from zfuse.kernels.cpu._downsample import downsample, downsampled_shape
+from zfuse.kernels.cpu._fine import FineLimits, place_fine
 from zfuse.kernels.cpu._focus import NO_FRAME, fold_focus
 from zfuse.kernels.cpu._guided import guided_filter
 from zfuse.kernels.cpu._majority import majority_filter
 from zfuse.kernels.cpu._measures import GIVEN, INVALID, MEASURES, accumulator
-from zfuse.kernels.cpu._median import median_3x3
 from zfuse.kernels.cpu._offset import RunningOffset, add_offset, settle_offset
 from zfuse.kernels.cpu._peak import RunningPeak, finish_focus, fit_ends
 from zfuse.kernels.cpu._pyramid import (
     add_expanded,
     reduce_plane,
+    reduce_planes,
     reduce_signal,
     subtract_expanded,
 )
@@ -35,7 +38,7 @@ from zfuse.kernels.cpu._trust import (
 from zfuse.kernels.cpu._vote import vote_depth
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
-from zfuse.kernels.cpu._wiener import shrink_band
+from zfuse.kernels.cpu._wiener import settle_band
 
 __all__ = [
     "ACTIVITY_GAIN",
@@ -44,8 +47,10 @@ __all__ = [
     "MEASURES",
     "NO_FRAME",
     "NO_WEIGHT",
+    "RUN",
     "WARP_REACH",
     "DepthClues",
+    "FineLimits",
     "FocusWeights",
     "RunningOffset",
     "RunningPeak",
@@ -60,6 +65,7 @@ __all__ = [
     "compare_sides",
     "downsample",
     "downsampled_shape",
+    "extend_range",
     "finish_focus",
     "fit_ends",
     "fold_focus",
@@ -72,14 +78,15 @@ __all__ = [
     "log_activity",
     "log_energy",
     "majority_filter",
-    "median_3x3",
     "mix_signal",
+    "place_fine",
     "probability",
     "reduce_by_strength",
     "reduce_plane",
+    "reduce_planes",
     "reduce_signal",
+    "settle_band",
     "settle_offset",
-    "shrink_band",
     "smooth_signal",
     "subtract_expanded",
     "synthesise_plane",

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["add_expanded", "reduce_plane", "reduce_signal", "subtract_expanded"]
+__all__ = [
+    "add_expanded",
+    "expand_run",
+    "reduce_plane",
+    "reduce_planes",
+    "reduce_signal",
+    "subtract_expanded",
+]
 
 
 @jit
@@ -53,16 +60,16 @@ def _reduce_edge(row, first, stop, out):
 
 
 @jit
-def _reduce_row(fine, i, frame, smooth, out):
-    """Write row `i` of the coarse level."""
-    height, width = fine.shape
+def _reduce_row(fine, columns, i, frame, smooth, out):
+    """Write row `i` of the coarse level of some columns."""
+    height, width = fine.shape[0], smooth.size
     top, bottom, left, right = frame
     binomial_5(
-        fine[inside_frame(2 * i - 2, height, top, bottom)],
-        fine[inside_frame(2 * i - 1, height, top, bottom)],
-        fine[inside_frame(2 * i, height, top, bottom)],
-        fine[inside_frame(2 * i + 1, height, top, bottom)],
-        fine[inside_frame(2 * i + 2, height, top, bottom)],
+        fine[inside_frame(2 * i - 2, height, top, bottom), columns],
+        fine[inside_frame(2 * i - 1, height, top, bottom), columns],
+        fine[inside_frame(2 * i, height, top, bottom), columns],
+        fine[inside_frame(2 * i + 1, height, top, bottom), columns],
+        fine[inside_frame(2 * i + 2, height, top, bottom), columns],
         smooth,
     )
     for x in range(left):
@@ -92,7 +99,27 @@ def reduce_plane(fine: NDArray[Any], coarse: Plane) -> None:
     """
     smooth = np.empty(fine.shape[1], np.float32)
     for i in range(coarse.shape[0]):
-        _reduce_row(fine, i, (0, 0, 0, 0), smooth, coarse[i])
+        _reduce_row(fine, slice(0, fine.shape[1]), i, (0, 0, 0, 0), smooth, coarse[i])
+
+
+@jit_allocating
+def reduce_planes(planes: NDArray[Any], top: int, left: int, size: tuple[int, int], coarse: Plane):
+    """Do what `reduce_plane` does with a part of a block of planes.
+
+    Parameters
+    ----------
+    planes : (n, C, rows, columns), any real dtype, C-contiguous
+    top, left : int
+        Where in them the part begins, of `size` (Y, X); beyond its edge the pixels replicate.
+    coarse : (n, C, ⌈Y/2⌉, ⌈X/2⌉) float32
+        Result.
+    """
+    rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+    smooth = np.empty(size[1], np.float32)
+    for p in range(planes.shape[0]):
+        for c in range(planes.shape[1]):
+            for i in range(coarse.shape[2]):
+                _reduce_row(planes[p, c, rows], columns, i, (0, 0, 0, 0), smooth, coarse[p, c, i])
 
 
 @jit_allocating
@@ -119,7 +146,7 @@ def reduce_signal(
     """
     smooth = np.empty(fine.shape[1], np.float32)
     for i in range(coarse.shape[0]):
-        _reduce_row(fine, i, frame, smooth, coarse[i])
+        _reduce_row(fine, slice(0, fine.shape[1]), i, frame, smooth, coarse[i])
         _scale_row(coarse[i], np.float32(scale), steps[i])
 
 
@@ -145,6 +172,24 @@ def _expand_row(coarse, out):
         out[2 * i] = (before + after + float32(6) * coarse[i]) * float32(1 / 8)
         if 2 * i + 1 < n:
             out[2 * i + 1] = (coarse[i] + after) * float32(0.5)
+
+
+@jit
+def expand_run(coarse, y, first, stop, width, column, expanded):
+    """Write columns first … stop - 1, `first` even, of row `y` of EXPAND(coarse).
+
+    `width`: of the fine level. `expanded` and `column` have room for 6 pixels more; returned is
+    where in `expanded` the first one lies.
+    """
+    i, last = y // 2, coarse.shape[0] - 1
+    a, b = max(first // 2 - 1, 0), min((stop + 1) // 2 + 1, coarse.shape[1])
+    column, expanded = column[: b - a], expanded[: min(2 * b, width) - 2 * a]
+    _expand_column(
+        coarse[max(i - 1, 0), a:b], coarse[i, a:b], coarse[min(i + 1, last), a:b], y % 2 == 0,
+        column,
+    )  # fmt: skip
+    _expand_row(column, expanded)
+    return first - 2 * a
 
 
 @jit

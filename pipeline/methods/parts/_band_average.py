@@ -7,21 +7,23 @@ not know: how the depth was found, where widths and noise come from. The weights
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zfuse.kernels import (
+    RUN,
     FocusWeights,
     add_focused,
     add_focused_norms,
+    extend_range,
     hold_within,
     reduce_by_strength,
-    shrink_band,
+    reduce_planes,
+    settle_band,
 )
 from zfuse.pipeline.methods.parts._noise import NOISE_GAIN
-from zfuse.pipeline.methods.parts._pyramid import expanded, level_shapes, reduced, split_band
-from zfuse.pipeline.methods.parts._running import PixelRange
+from zfuse.pipeline.methods.parts._pyramid import level_shapes, reduced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["BandAverage", "band_reach"]
+__all__ = ["BandAverage", "band_reach", "focus_weights"]
 
 _LEAST_RESPONSE = 0.3  # a plane's coefficient is raised by a factor of 3 at most …
 _LEAST_NARROW = 0.8  # … or of 1.25, where half a plane of defocus halves a band's contrast: there
@@ -48,6 +50,15 @@ _LEAST_NORM = np.float32(1e-6)
 _SHRINK_RADII = (3, 3, 1, 1)
 _SHRINK_SHARE = 0.5  # 0.6 / 1.2, best on the simulated stacks
 _NONE = np.empty((0, 0), np.float32)
+_NO_LEVEL = np.empty((0, 0, 0, 0), np.float32)
+_ALL_VALID = np.empty((0, 0, 0), np.float32)
+
+
+def focus_weights(depth: Plane, strength: Plane, width: float, distrust: float) -> FocusWeights:
+    """Return them with the depth's extremes."""
+    runs = np.arange(0, depth.shape[1], RUN)
+    lowest, highest = np.minimum.reduceat(depth, runs, 1), np.maximum.reduceat(depth, runs, 1)
+    return FocusWeights(depth, strength, lowest, highest, width, distrust)
 
 
 def band_reach(levels: int) -> int:
@@ -83,13 +94,14 @@ class Band:
         self._norm, self._square = np.empty((2, *shape), np.float32)
         self._counted = -1  # planes that are in the two above
 
-    def add(self, coefficients: Plane, invalid: Plane | None, z: int) -> None:
-        """Add a plane's coefficients (C, h, w); invalid (h, w): above 0 where it is unknown."""
-        unknown = _NONE if invalid is None else invalid
-        add_focused(coefficients, unknown, self.focus, z, self._total)
-        if invalid is not None:
+    def add(
+        self, planes: NDArray[Any], at: tuple[int, int], coarse: Plane, invalid: Plane, z: int
+    ) -> None:
+        """Add planes, see `kernels.add_focused`; only one if some of its pixels are invalid."""
+        add_focused(planes, *at, coarse, invalid, self.focus, z, self._total)
+        if len(invalid):
             self.count(z)
-            self.count(z + 1, invalid)
+            self.count(z + 1, invalid[0])
 
     def count(self, stop: int, invalid: Plane = _NONE) -> None:
         """Let planes up to before `stop` count; of no more than one some pixels are unknown."""
@@ -105,10 +117,16 @@ class Band:
         """Return the coefficients (C, h, w)."""
         return np.asarray(self._total / np.maximum(self._norm, _LEAST_NORM), np.float32)
 
-    def mean_variance(self, variance: np.float32) -> Plane:
-        """Return the variance of the mean (h, w), of a single coefficient's."""
-        norm = np.maximum(self._norm, _LEAST_NORM)
-        return np.asarray(variance * self._square / (norm * norm), np.float32)
+    def image(
+        self, coarse: Plane, noise: Sequence[CameraNoise], variance: np.float32, radius: int
+    ) -> Plane:
+        """Return the image (C, h, w) of this level, see `kernels.settle_band`; uses up the sums."""
+        for total, low, camera in zip(self._total, coarse, noise, strict=True):
+            settle_band(
+                self._norm, self._square, low, camera.gain, camera.floor, float(variance), radius,
+                _SHRINK_SHARE, total,
+            )  # fmt: skip
+        return self._total
 
 
 class BandAverage:
@@ -151,22 +169,38 @@ class BandAverage:
             least = _LEAST_NARROW if width < _NARROW else _LEAST_RESPONSE
             if level == last:  # the low-pass rest is never raised
                 least = 1.0
-            weights = FocusWeights(
-                depth, strengths[level], depth.min(1), depth.max(1), width, distrust[level]
-            )
+            weights = focus_weights(depth, strengths[level], width, distrust[level])
             self._bands.append(Band(len(noise), weights, least))
-        self._range = PixelRange(len(noise), depths[0].shape)
+        self._low, self._high = np.empty((2, len(noise), *depths[0].shape), np.float32)
+        self._low[...], self._high[...] = np.inf, -np.inf
         self._planes = 0
 
-    def add(self, plane: Plane, invalid: Plane | None, z: int) -> None:
-        """Add a plane (C, h, w), which is used up; invalid (h, w): above 0 where it is unknown."""
-        self._range.add(plane, invalid)
+    def add(self, planes: NDArray[Any], at: tuple[int, int], invalid: Plane | None, z: int) -> None:
+        """Add planes.
+
+        Parameters
+        ----------
+        planes
+            (n, C, Y, X), of any dtype; one if some of its pixels are invalid.
+        at
+            Row and column where the picture begins in them.
+        invalid
+            (h, w): above 0 where the plane is not known; None: all pixels are.
+        z
+            Index of the first one.
+        """
+        unknown = _ALL_VALID if invalid is None else invalid[None]
+        extend_range(planes, *at, unknown, self._low, self._high)
         for band in self._bands[:-1]:
-            coarse = split_band(plane)
-            band.add(plane, invalid, z)
-            plane, invalid = coarse, None if invalid is None else reduced(invalid)
-        self._bands[-1].add(plane, invalid, z)
-        self._planes = z + 1
+            height, width = size = band.focus.depth.shape
+            shape = (*planes.shape[:2], (height + 1) // 2, (width + 1) // 2)
+            coarse = np.empty(shape, np.float32)
+            reduce_planes(planes, *at, size, coarse)
+            band.add(planes, at, coarse, unknown, z)
+            planes, at = coarse, (0, 0)
+            unknown = reduced(unknown) if len(unknown) else unknown
+        self._bands[-1].add(planes, at, _NO_LEVEL, unknown, z)
+        self._planes = z + len(planes)
 
     def image(self) -> Plane:
         """Return the picture (C, h, w)."""
@@ -175,13 +209,7 @@ class BandAverage:
         image = self._bands[-1].mean()
         bands = list(zip(self._bands[:-1], NOISE_GAIN, _SHRINK_RADII, strict=False))
         for band, gain, radius in reversed(bands):
-            share = band.mean_variance(self._denoise * np.float32(gain))  # of a pixel's variance
-            fine = band.mean()
-            for values, coarse, noise in zip(fine, image, self._noise, strict=True):
-                low = expanded(coarse, values.shape)
-                shrink_band(values, noise.variance(low) * share, radius, _SHRINK_SHARE)
-                values += low
-            image = fine
+            image = band.image(image, self._noise, self._denoise * np.float32(gain), radius)
         self._hold_within_planes(image)
         return image
 
@@ -191,6 +219,5 @@ class BandAverage:
         Bands of different planes can add up to what no plane shows: a dark ring, a black patch.
         Noise may exceed it by a standard deviation; beads may not, or be 3 % too bright.
         """
-        limits = self._range.low, self._range.high
-        for plane, low, high, noise in zip(image, *limits, self._noise, strict=True):
+        for plane, low, high, noise in zip(image, self._low, self._high, self._noise, strict=True):
             hold_within(low, high, noise.gain, noise.floor, self._bands[0].focus, _PLAIN, plane)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zfuse.kernels import median_3x3, vote_depth
-from zfuse.pipeline.methods.parts._pyramid import expanded
+from zfuse.kernels import FineLimits, place_fine, vote_depth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +29,7 @@ __all__ = ["SURE", "VOTE_RADIUS", "settled", "with_fine"]
 SURE = 2.5
 """Significance from which a peak is believed."""
 VOTE_RADIUS = 3  # half-size pixels, twice
-_SURE_FINE, _SURE_REFINED = (1.5, 2.5), 6.0
-_SAME, _NEAR = (0.4, 0.8), 2.0  # planes
+_FINE = FineLimits(same=(0.4, 0.8), sure=(1.5, 2.5), near=2.0, refined=6.0)
 
 # Variance of a scale's depth with significance s, in planes²: of its window + (1.5 / s)² + 30 / s⁴,
 # as measured on rendered reliefs. The last term stands for peaks that are noise.
@@ -97,21 +95,9 @@ def with_fine(depth: Plane, fine: Plane, significance: Plane) -> tuple[Plane, ND
     fine, significance
         What the finest scale says, and how surely, (h, w).
     """
-    if depth.shape != fine.shape:
-        depth = expanded(depth, fine.shape)
-    apart = np.abs(fine - depth)
-    share = _ramp(apart, _SAME) * _ramp(significance, _SURE_FINE)
-    np.copyto(share, significance > _SURE_REFINED, where=apart >= _NEAR)
-    clean = np.empty_like(depth)
-    median_3x3(depth + share * (fine - depth), clean)
-    return clean, share > np.float32(0.5)
-
-
-def _ramp(values: Plane, ends: tuple[float, float]) -> Plane:
-    """Return 0 up to the first end, 1 from the second on."""
-    low, high = (np.float32(end) for end in ends)
-    share = np.clip((values - low) * (1 / (high - low)), np.float32(0), np.float32(1))
-    return np.asarray(share, np.float32)
+    clean, better = np.empty_like(fine), np.empty(fine.shape, np.bool_)
+    place_fine(depth, fine, significance, _FINE, clean, better)
+    return clean, better
 
 
 def _variance(significance: Plane, scale: NDArray[np.uint8] | np.uint8, least: float) -> Plane:

@@ -12,11 +12,12 @@ ever wider surroundings (8 px and more), and where nothing is sure all planes we
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zfuse.kernels import FocusWeights, add_focused, add_focused_norms
+from zfuse.kernels import add_focused, add_focused_norms
+from zfuse.pipeline.methods.parts._band_average import focus_weights
 from zfuse.pipeline.methods.parts._pyramid import expanded, reduced
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ _MOST = 16.0  # one pixel counts no more than that
 _LEAST = np.float32(1e-4)  # coarsest: where the depth is as unsure as that, all planes count
 _LEAST_WEIGHT = np.float32(1e-6)  # of any plane: there may be no other that is valid
 _LEAST_NORM = np.float32(1e-12)
-_NONE = np.empty((0, 0), np.float32)
+_NONE, _ALL_VALID = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
+_NO_LEVEL = np.empty((0, 0, 0, 0), np.float32)
 
 
 class MeasuredAverage:
@@ -59,8 +61,7 @@ class MeasuredAverage:
         self, channels: int, planes: int, found: FoundDepth, width: float, distrust: float
     ) -> None:
         depth = np.ascontiguousarray(found.depth[::2, ::2])
-        extremes = depth.min(1), depth.max(1)
-        self._focus = FocusWeights(depth, found.strength, *extremes, width, distrust)
+        self._focus = focus_weights(depth, found.strength, width, distrust)
         above = np.maximum(found.significance[::2, ::2] - _NOISE, 0) / _SURE
         sure = np.asarray(np.minimum(above * above, _MOST), np.float32)
         self._sure = [sure]
@@ -74,19 +75,22 @@ class MeasuredAverage:
         self._total = np.zeros((channels, *found.depth.shape), np.float32)
         self._norm = np.zeros(found.depth.shape, np.float32)
 
-    def add(self, plane: Plane, invalid: Plane | None, z: int) -> None:
-        """Add a plane (C, h, w); invalid (h, w) is above 0 where it is unknown."""
-        weight = self._weight(z)
-        if invalid is not None:
-            weight[invalid > 0] = 0
-        for values, total in zip(plane, self._total, strict=True):
-            total += weight * values
-        self._norm += weight
+    def add(self, planes: NDArray[Any], at: tuple[int, int], invalid: Plane | None, z: int) -> None:
+        """Add planes; see `BandAverage.add`."""
+        height, width = self._norm.shape
+        for number, plane in enumerate(planes, z):
+            weight = self._weight(number)
+            if invalid is not None:
+                weight[invalid > 0] = 0
+            here = plane[:, at[0] : at[0] + height, at[1] : at[1] + width]
+            for values, total in zip(here, self._total, strict=True):
+                total += weight * values.astype(np.float32, copy=False)
+            self._norm += weight
 
     def _weight(self, z: int) -> Plane:
         """Return the weight of a plane (h, w), spread from where it is sure to where it is not."""
         own = np.zeros(self._counts.shape, np.float32)
-        add_focused(self._counts, _NONE, self._focus, z, own)
+        add_focused(self._counts[None], 0, 0, _NO_LEVEL, _ALL_VALID, self._focus, z, own)
         counts = [own[0]]
         for _ in range(_LEVELS):
             counts.append(reduced(counts[-1]))

@@ -3,15 +3,33 @@
 import numpy as np
 import pytest
 
-from zfuse.kernels import FocusWeights, add_focused, add_focused_norms, hold_within
+from zfuse.kernels import (
+    RUN,
+    FocusWeights,
+    add_focused,
+    add_focused_norms,
+    extend_range,
+    hold_within,
+    reduce_plane,
+    reduce_planes,
+    subtract_expanded,
+)
 
 NONE_INVALID = np.empty((0, 0), "f4")
+NO_LEVEL, ALL_VALID = np.empty((0, 0, 0, 0), "f4"), np.empty((0, 0, 0), "f4")
 WIDTH, DISTRUST = 1.5, 0.7
 
 
 def weights(depth, strength=None, distrust=DISTRUST):
     strength = np.ones_like(depth) if strength is None else strength
-    return FocusWeights(depth, strength, depth.min(1), depth.max(1), WIDTH, distrust)
+    runs = np.arange(0, depth.shape[1], RUN)
+    extremes = np.minimum.reduceat(depth, runs, 1), np.maximum.reduceat(depth, runs, 1)
+    return FocusWeights(depth, strength, *extremes, WIDTH, distrust)
+
+
+def add(coefficients, focus, z, total, invalid=None):
+    unknown = ALL_VALID if invalid is None else invalid[None]
+    add_focused(coefficients[None], 0, 0, NO_LEVEL, unknown, focus, z, total)
 
 
 def expected(depth, z, strength=1.0):
@@ -37,7 +55,7 @@ def test_least_squares_weights_recover_a_defocused_coefficient(half):
     total = np.zeros_like(truth)
     for z in range(8):
         g, _ = expected(depth, z)
-        add_focused((g * truth).astype("f4"), NONE_INVALID, focus, z, total)
+        add((g * truth).astype("f4"), focus, z, total)
     norm, square = sums(focus, 8)
     np.testing.assert_allclose(total / norm, truth, rtol=2e-4, atol=1e-5)
     a = np.array([expected(depth, z, wide)[1] for z in range(8)])
@@ -65,7 +83,7 @@ def test_a_coefficient_is_held_to_what_the_nearest_plane_shows(strength):
     total, held = np.zeros((1, 9, 11), "f4"), 2.0
     for z in range(8):
         g, _ = expected(depth, z)
-        add_focused(g[None].astype("f4"), NONE_INVALID, focus, z, total)
+        add(g[None].astype("f4"), focus, z, total)
     norm, _ = sums(focus, 8, held=held)
     nearest = np.max([expected(depth, z)[0] for z in range(8)], 0)
     share = DISTRUST * strength / (held + DISTRUST * strength)
@@ -104,7 +122,7 @@ def test_an_image_is_held_within_the_planes_give_or_take_noise():
 def test_rows_that_a_plane_cannot_reach_are_left_alone():
     depth = np.repeat(np.array([[0], [9]], "f4"), 6, 1)
     total = np.zeros((1, 2, 6), "f4")
-    add_focused(np.ones((1, 2, 6), "f4"), NONE_INVALID, weights(depth), 0, total)
+    add(np.ones((1, 2, 6), "f4"), weights(depth), 0, total)
     for result in (total[0], *sums(weights(depth), 1)):
         np.testing.assert_array_equal(result, [[1] * 6, [0] * 6])
 
@@ -114,7 +132,44 @@ def test_invalid_pixels_have_no_weight():
     invalid = np.zeros((8, 9), "f4")
     invalid[2:4, 5] = 1
     total, norm, square = np.zeros((2, 8, 9), "f4"), np.zeros((8, 9), "f4"), np.zeros((8, 9), "f4")
-    add_focused(planes, invalid, weights(depth), 0, total)
+    add(planes, weights(depth), 0, total, invalid)
     add_focused_norms(invalid, weights(depth), 0, 1, 0.0, 20.0, 2.0, norm, square)
     for result in (*total, norm, square):
         np.testing.assert_array_equal(result, 1 - invalid)
+
+
+def test_of_a_block_of_pixels_bands_are_made_where_they_count():
+    """Runs of columns are skipped, and the sums are those of bands made beforehand, bit for bit."""
+    rng = np.random.default_rng(0)
+    planes = rng.integers(0, 65536, (3, 2, 21, 520), "u2")
+    size, top, left = (15, 3 * RUN + 7), 4, 6
+    depth = np.repeat(rng.uniform(-6, 12, (15, 4)), RUN, 1)[:, : size[1]].astype("f4")
+    focus = weights(np.ascontiguousarray(depth), rng.random((8, -(-size[1] // 2)), "f4"))
+    coarse = np.empty((3, 2, 8, -(-size[1] // 2)), "f4")
+    reduce_planes(planes, top, left, size, coarse)
+    found, expected = np.zeros((2, 2, *size), "f4")
+    add_focused(planes, top, left, coarse, ALL_VALID, focus, 2, found)
+    for z, plane in enumerate(planes[:, :, top : top + size[0], left : left + size[1]], 2):
+        bands = np.ascontiguousarray(plane, "f4")
+        for band, level in zip(bands, coarse[z - 2], strict=True):
+            reduced = np.empty_like(level)
+            reduce_plane(band, reduced)
+            np.testing.assert_array_equal(level, reduced)
+            subtract_expanded(band, level, band)
+        add(bands, focus, z, expected)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_range_is_that_of_valid_pixels():
+    planes = np.random.default_rng(0).integers(0, 65536, (3, 2, 9, 12), "u2")
+    low, high = np.full((2, 5, 7), np.inf, "f4"), np.full((2, 5, 7), -np.inf, "f4")
+    extend_range(planes, 1, 2, ALL_VALID, low, high)
+    part = planes[:, :, 1:6, 2:9]
+    np.testing.assert_array_equal(low, part.min(0))
+    np.testing.assert_array_equal(high, part.max(0))
+    invalid = np.zeros((3, 5, 7), "f4")
+    invalid[1:, 2, 3] = 1
+    low[:], high[:] = np.inf, -np.inf
+    extend_range(planes, 1, 2, invalid, low, high)
+    np.testing.assert_array_equal(low[:, 2, 3], part[0, :, 2, 3])
+    np.testing.assert_array_equal(high[:, 2, 3], part[0, :, 2, 3])
