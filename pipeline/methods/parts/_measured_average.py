@@ -73,7 +73,7 @@ class MeasuredAverage:
         self._counts = np.asarray(sure / np.maximum(norm, _LEAST_NORM), np.float32)[None]
         self._plain = _LEAST / np.float32(planes)
         self._total = np.zeros((channels, *found.depth.shape), np.float32)
-        self._norm = np.zeros(found.depth.shape, np.float32)
+        self._norm: Plane = np.zeros(found.depth.shape, np.float32)
 
     def add(self, planes: NDArray[Any], at: tuple[int, int], invalid: Plane | None, z: int) -> None:
         """Add planes; see `BandAverage.add`."""
