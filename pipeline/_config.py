@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
@@ -41,6 +41,11 @@ def _path(value: Any) -> Any:
 def _terms(value: Any) -> Any:
     """Accept one term as well as several; null is none."""
     return (value,) if isinstance(value, str) else value or ()
+
+
+def _version(value: Any) -> Any:
+    """Accept the number that YAML makes of 0.4."""
+    return str(value) if isinstance(value, float) else value
 
 
 PathText = Annotated[str, BeforeValidator(_path)]
@@ -94,6 +99,9 @@ class RunConfig(Settings):
         ge=0,
         le=1,
         description="probability below which depth is blank (NaN); default: none is",
+    )
+    ome_zarr: Annotated[Literal["0.5", "0.4"], BeforeValidator(_version)] = Field(
+        "0.5", description="version of an OME-Zarr output; 0.4 for older readers (one file a chunk)"
     )
     overwrite: bool = Field(False, description="replace an output that exists")
     resume: bool = Field(

@@ -144,6 +144,7 @@ def run(
         resume=config.resume,
         identity=identity,
         provenance={"version": zfuse.__version__, "source": config.input},
+        version=config.ome_zarr,
     )
     with output:
         course = Course(config, collection, members, output, report, progress, cancel, on_tile)

@@ -92,6 +92,10 @@ def fuse(
             help="YAML file of these settings, or laptop, rig, workstation; options win over it.",
         ),
     ] = None,
+    ome_zarr: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Of an OME-Zarr output: 0.5 (default), or 0.4."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
@@ -132,6 +136,7 @@ def fuse(
         "memory": memory,
         "workers": workers,
         "min_confidence": min_confidence,
+        "ome_zarr": ome_zarr,
         "overwrite": overwrite or None,
         "resume": resume or None,
         "report": report,

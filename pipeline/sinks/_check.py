@@ -128,15 +128,18 @@ def _check_replaceable(path: Path) -> None:
 def _is_marked(group: Path) -> bool:
     """Whether zfuse says in a group, or in the first image of a collection, that it made it."""
     said = _attributes(group)
-    ome = said.get("ome")
+    ome = said.get("ome", said)
     collection = isinstance(ome, dict) and "bioformats2raw.layout" in ome
     return "zfuse" in said or (collection and "zfuse" in _attributes(group / "0"))
 
 
 def _attributes(group: Path) -> dict[str, Any]:
     try:
-        said = json.loads((group / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        if (group / ".zattrs").is_file():  # OME-Zarr 0.4
+            said = json.loads((group / ".zattrs").read_text(encoding="utf-8"))
+        else:
+            said = json.loads((group / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, LookupError, TypeError):
         return {}
     return said if isinstance(said, dict) else {}
 

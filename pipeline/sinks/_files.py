@@ -5,6 +5,7 @@ Duty: a folder in which something is made before it is moved to its place. Must 
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["aside", "checksum"]
+__all__ = ["aside", "checksum", "move_files"]
 
 _PART = 1 << 22  # bytes that are read at once
 
@@ -28,6 +29,14 @@ def aside(staging: Path) -> Iterator[Path]:
         yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def move_files(folder: Path, target: Path) -> None:
+    """Move all files below a folder to the same places below another, each at once."""
+    for made in sorted(path for path in folder.rglob("*") if path.is_file()):
+        place = target / made.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(made, place)
 
 
 def checksum(path: Path) -> tuple[int, int]:

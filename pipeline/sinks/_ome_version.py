@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     import zarr
 
-__all__ = ["OmeZarrVersion", "make_group", "spelled", "zarr_format"]
+__all__ = ["OmeZarrVersion", "make_group", "metadata_files", "spelled", "zarr_format"]
+
+_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 OmeZarrVersion: TypeAlias = Literal["0.4", "0.5"]
 
@@ -25,6 +27,11 @@ OmeZarrVersion: TypeAlias = Literal["0.4", "0.5"]
 def zarr_format(version: OmeZarrVersion) -> Literal[2, 3]:
     """Return the version of zarr that a version of OME-Zarr lies in."""
     return 2 if version == "0.4" else 3
+
+
+def metadata_files(folder: Path) -> list[Path]:
+    """Return the files that say what a group or array is."""
+    return [folder / name for name in _METADATA if (folder / name).is_file()]
 
 
 def spelled(attributes: Mapping[str, Any], version: OmeZarrVersion) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import shutil
 from collections import deque
 from concurrent.futures import wait
@@ -27,9 +26,11 @@ import numpy as np
 from zfuse.kernels import downsample, downsampled_shape
 from zfuse.pipeline.core import chunk_pool
 from zfuse.pipeline.sinks import _ome_metadata as metadata
-from zfuse.pipeline.sinks._files import aside, checksum
+from zfuse.pipeline.sinks._chunk_files import chunk_codec, chunk_paths, write_chunks
+from zfuse.pipeline.sinks._files import aside, checksum, move_files
 from zfuse.pipeline.sinks._levels import plan_levels
 from zfuse.pipeline.sinks._maps import StoredMap, confidence_map, depth_map
+from zfuse.pipeline.sinks._ome_version import make_group, metadata_files, spelled
 from zfuse.pipeline.sinks._shards import encode_chunk, shard_codec, write_shard
 from zfuse.pipeline.sinks._sink import Sink
 
@@ -41,12 +42,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from zfuse.pipeline.core import Stack
+    from zfuse.pipeline.sinks._ome_version import OmeZarrVersion
     from zfuse.pipeline.sinks._shards import ShardGrid
     from zfuse.pipeline.sinks._sink import Files
 
 __all__ = ["OmeZarrSink"]
 
-_METADATA = "zarr.json"
 _SAMPLE = 512  # edge of one of the 16 blocks that a display window is estimated from
 
 
@@ -82,6 +83,8 @@ class OmeZarrSink(Sink):
         made them, and this one only adds tiles.
     again
         See `Sink`.
+    version
+        Of the format: 0.5, or 0.4 with chunks as files of their own.
     staging
         Folder on the same disk in which metadata are made before they are moved to their places, so
         that none is ever torn; by default they are made in place.
@@ -99,10 +102,12 @@ class OmeZarrSink(Sink):
         make: bool = True,
         again: bool = False,
         staging: Path | None = None,
+        version: OmeZarrVersion = "0.5",
     ) -> None:
         super().__init__(stack, tile, output, each=each, again=again)
         self._folder = folder
         self._staging = staging
+        self._version: OmeZarrVersion = version
         self._provenance = provenance
         self._levels = plan_levels(self.height, self.width, tile)
         axes, maps = metadata.map_axes(stack, each), self.n_channels if each else 1
@@ -116,35 +121,39 @@ class OmeZarrSink(Sink):
         elif make and staging is not None:
             with aside(staging) as new:
                 self._create(new)
-                for made in sorted(new.rglob(_METADATA)):
-                    place = folder / made.relative_to(new)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(made, place)
+                move_files(new, folder)
 
     def _create(self, root: Path | None = None) -> None:
         """Make groups and arrays, at the image's place or below another root."""
-        import zarr
-
         for layer in (self._image, self._depth, self._confidence):
             place = (root or self._folder) / layer.folder.relative_to(self._folder)
             dtype = self.stack.dtype if layer.stored is None else np.dtype(np.float32)
-            group = zarr.open_group(place, mode="a", zarr_format=3)
+            said: dict[str, Any] = {}
             if layer.stored is not None:
-                group.attrs.update(
-                    metadata.map_attributes(
-                        self.stack, layer.stored, len(self._levels), each=self.each
-                    )
+                said = metadata.map_attributes(
+                    self.stack, layer.stored, len(self._levels), each=self.each
                 )
+            group = make_group(place, said, self._version)
             for index, level in enumerate(self._levels):
+                shard = self._extent(layer, layer.n_channels, level.grid.shard)
                 group.create_array(
                     str(index),
                     shape=self._extent(layer, 1, (level.height, level.width), whole=True),
                     chunks=self._extent(layer, 1, level.grid.chunk),
-                    shards=self._extent(layer, layer.n_channels, level.grid.shard),
                     dtype=dtype,
-                    compressors=shard_codec(dtype),
                     fill_value=layer.fill,
-                    dimension_names=list(layer.axes),
+                    **(
+                        {
+                            "shards": shard,
+                            "compressors": shard_codec(dtype),
+                            "dimension_names": list(layer.axes),
+                        }
+                        if self._version == "0.5"
+                        else {
+                            "compressors": chunk_codec(dtype),
+                            "chunk_key_encoding": {"name": "v2", "separator": "/"},
+                        }
+                    ),
                 )
 
     def _extent(
@@ -178,11 +187,8 @@ class OmeZarrSink(Sink):
         try:
             while jobs:
                 layer, level, half, rows = jobs[0]
-                path = self._shard(layer, level, t, y, x)
-                chunks = (row.result() for row in rows)
-                grid = self._levels[level].grid
-                written = self._write_shard(path, layer.n_channels, grid, chunks)
-                files[path.relative_to(self._folder).as_posix()] = written
+                for path, written in self._write(layer, level, t, y, x, rows).items():
+                    files[path.relative_to(self._folder).as_posix()] = written
                 jobs.popleft()
                 if half is not None:
                     jobs.append(self._start(layer, level + 1, half))
@@ -190,6 +196,18 @@ class OmeZarrSink(Sink):
             left = [row for _, _, _, rows in jobs for row in rows]
             wait([row for row in left if not row.cancel()])
         return files
+
+    def _write(
+        self, layer: _Layer, level: int, t: int, y: int, x: int, rows: list[Future[_Chunks]]
+    ) -> dict[Path, tuple[int, int]]:
+        """Write one level of a tile, as soon as its chunks are compressed."""
+        chunks = (row.result() for row in rows)
+        grid = self._levels[level].grid
+        if self._version == "0.4":
+            array, tile = layer.folder / str(level), (y // self.tile, x // self.tile)
+            return write_chunks(array, layer.axes, t, tile, grid, chunks)
+        path = self._shard(layer, level, t, y, x)
+        return {path: self._write_shard(path, layer.n_channels, grid, chunks)}
 
     def _write_shard(
         self, path: Path, n_channels: int, grid: ShardGrid, rows: Iterable[_Chunks]
@@ -214,6 +232,16 @@ class OmeZarrSink(Sink):
         place = {"t": t, "c": 0, "z": 0, "y": y // self.tile, "x": x // self.tile}
         return (layer.folder / str(level) / "c").joinpath(*(str(place[a]) for a in layer.axes))
 
+    def _files(self, layer: _Layer, level: int, t: int, y: int, x: int) -> Iterator[Path]:
+        """Yield the files of one level of a tile."""
+        if self._version == "0.5":
+            yield self._shard(layer, level, t, y, x)
+            return
+        cut = self._levels[level]
+        array, tile = layer.folder / str(level), (y // self.tile, x // self.tile)
+        size = (cut.height, cut.width)
+        yield from chunk_paths(array, layer.axes, t, tile, cut.grid, size, layer.n_channels)
+
     def _finish(self) -> Files | None:
         import zarr
 
@@ -224,16 +252,18 @@ class OmeZarrSink(Sink):
             range(0, self.height, self.tile),
             range(0, self.width, self.tile),
         ):
-            if not self._shard(*place).is_file():
-                raise FileNotFoundError(errno.ENOENT, "it was removed", str(self._shard(*place)))
-        said = self._attributes(self._windows())
+            for path in self._files(*place):
+                if not path.is_file():
+                    raise FileNotFoundError(errno.ENOENT, "it was removed", str(path))
+        said = spelled(self._attributes(self._windows()), self._version)
         if self._staging is None:
             zarr.open_group(self._folder, mode="r+").attrs.update(said)
             return None
         with aside(self._staging) as new:
-            shutil.copyfile(self._folder / _METADATA, new / _METADATA)
+            for path in metadata_files(self._folder):
+                shutil.copyfile(path, new / path.name)
             zarr.open_group(new, mode="r+").attrs.update(said)
-            os.replace(new / _METADATA, self._folder / _METADATA)
+            move_files(new, self._folder)
         return {
             path.relative_to(self._folder).as_posix(): checksum(path) for path in self._metadata()
         }
@@ -241,9 +271,9 @@ class OmeZarrSink(Sink):
     def _metadata(self) -> Iterator[Path]:
         """Yield the files that say what groups and arrays are."""
         for layer in (self._image, self._depth, self._confidence):
-            yield layer.folder / _METADATA
+            yield from metadata_files(layer.folder)
             for level in range(len(self._levels)):
-                yield layer.folder / str(level) / _METADATA
+                yield from metadata_files(layer.folder / str(level))
 
     def _attributes(self, windows: Sequence[tuple[float, float]]) -> dict[str, Any]:
         channels = metadata.image_channels(self.stack, windows)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from zfuse.pipeline.core import PlateLayout, Stack
+    from zfuse.pipeline.sinks._ome_version import OmeZarrVersion
     from zfuse.pipeline.sinks._sink import Files, Sink
 
 __all__ = ["Output", "open_output"]
@@ -48,6 +49,7 @@ def open_output(
     resume: bool = False,
     identity: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    version: OmeZarrVersion = "0.5",
 ) -> Output:
     """Prepare the output of a run.
 
@@ -68,6 +70,8 @@ def open_output(
         JSON values, what the output depends on. Without it an interrupted run leaves nothing.
     provenance
         JSON values for the root of several images.
+    version
+        Of OME-Zarr.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def open_output(
         )
     return Output(
         Path(output), images, layout, overwrite=overwrite, resume=resume, identity=identity,
-        provenance=provenance or {},
+        provenance=provenance or {}, version=version,
     )  # fmt: skip
 
 
@@ -139,8 +143,9 @@ class Output:
         resume: bool,
         identity: Mapping[str, Any] | None,
         provenance: Mapping[str, Any],
+        version: OmeZarrVersion,
     ) -> None:
-        self._path = path
+        self._path, self._version = path, version
         self._images, self._layout = images, layout
         self._resume = resume
         self._identity = identity if output_kind(path) == "ome-zarr" else None
@@ -156,7 +161,7 @@ class Output:
         try:
             with disk_errors(self._path):
                 self._staging.create()
-                self.place = Place(self._path, self._staging.inner)
+                self.place = Place(self._path, self._staging.inner, self._version)
                 self.resumed, self.published = self._staging.resumed, self._staging.published
                 if self._identity is not None and not self.published:
                     self._record = Record(

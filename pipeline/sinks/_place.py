@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zfuse.pipeline.core import Stack
+    from zfuse.pipeline.sinks._ome_version import OmeZarrVersion
     from zfuse.pipeline.sinks._png import PngSink
     from zfuse.pipeline.sinks._sink import Sink
     from zfuse.pipeline.sinks._tiff import TiffSink
@@ -36,10 +37,13 @@ class Place:
         Its final path, for messages.
     staging
         The folder in which it is made.
+    version
+        Of OME-Zarr.
     """
 
     output: Path
     staging: Path
+    version: OmeZarrVersion = "0.5"
 
     @property
     def root(self) -> Path:
@@ -104,6 +108,7 @@ class Place:
                 return OmeZarrSink(
                     stack, tile, self.output, folder=self.folder(image), provenance=provenance,
                     each=each, make=make, again=again, staging=self.staging,
+                    version=self.version,
                 )  # fmt: skip
             kind: type[PngSink] | type[TiffSink]
             if output_kind(self.output) == "png":

@@ -6,11 +6,11 @@ tiles.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from zfuse.pipeline.sinks import _ome_metadata as metadata
-from zfuse.pipeline.sinks._files import aside
+from zfuse.pipeline.sinks._files import aside, move_files
+from zfuse.pipeline.sinks._ome_version import make_group
 from zfuse.pipeline.sinks._plate import write_plate
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from zfuse.pipeline.core import PlateLayout
+    from zfuse.pipeline.sinks._ome_version import OmeZarrVersion
     from zfuse.pipeline.sinks._place import Place
 
 __all__ = ["write_collection", "write_root"]
@@ -46,17 +47,17 @@ def write_root(
     """
     with aside(place.staging) as new:
         if layout is not None:
-            write_plate(new, images, layout, provenance)
+            write_plate(new, images, layout, provenance, place.version)
         else:
-            write_collection(new, images, provenance)
-        for made in sorted(new.rglob("zarr.json")):
-            target = place.root / made.relative_to(new)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(made, target)
+            write_collection(new, images, provenance, place.version)
+        move_files(new, place.root)
 
 
 def write_collection(
-    folder: Path, paths: Sequence[str], provenance: Mapping[str, Any] | None = None
+    folder: Path,
+    paths: Sequence[str],
+    provenance: Mapping[str, Any] | None = None,
+    version: OmeZarrVersion = "0.5",
 ) -> None:
     """Make the root of a ``bioformats2raw.layout`` collection of several images.
 
@@ -68,11 +69,9 @@ def write_collection(
         Its images, in order.
     provenance
         What goes under ``zfuse`` in its attributes.
+    version
+        Of the format.
     """
-    import zarr
-
-    root = zarr.open_group(folder, mode="a", zarr_format=3)
     said = {"zfuse": dict(provenance)} if provenance else {}
-    root.attrs.update(metadata.collection_attributes() | said)
-    series = zarr.open_group(folder / "OME", mode="a", zarr_format=3)
-    series.attrs.update(metadata.series_attributes(paths))
+    make_group(folder, metadata.collection_attributes() | said, version)
+    make_group(folder / "OME", metadata.series_attributes(paths), version)

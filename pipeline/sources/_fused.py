@@ -104,7 +104,7 @@ def open_fused(path: str | Path, *, time: int = 0, largest: int | None = None) -
     if place.is_dir():
         place = place / TRUTH if (place / TRUTH / "zarr.json").is_file() else place
         maps = [place / name for name in ("depth", "confidence")]
-        found = [_zarr(p, time, largest) if (p / "zarr.json").is_file() else None for p in maps]
+        found = [_zarr(p, time, largest) if _is_group(p) else None for p in maps]
         image = _zarr(place, time, largest)
     else:
         try:
@@ -125,6 +125,10 @@ def open_fused(path: str | Path, *, time: int = 0, largest: int | None = None) -
         channels=image.channels,
         rgb=image.rgb,
     )
+
+
+def _is_group(place: Path) -> bool:
+    return any((place / name).is_file() for name in ("zarr.json", ".zgroup"))
 
 
 def _halved(
