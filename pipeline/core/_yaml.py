@@ -55,4 +55,5 @@ def read_yaml(text: str, origin: str) -> Any:
     except ZfuseError:
         raise
     except Exception as error:  # of a date with month 13: ValueError, of !!bool maybe: KeyError …
-        raise ZfuseError(f"{origin} is no valid YAML: {reason(error)}") from error
+        said = "".join(c if c.isprintable() else "?" for c in reason(error))  # it quotes the text
+        raise ZfuseError(f"{origin} is no valid YAML: {said}") from error

@@ -93,14 +93,15 @@ def find(
     own = is_tiff and holder == place
     named = list(_named(root))
     files = {name for name, _ in named}
-    if own and not files:
-        return OmeSet(root, place, None)
     if own and root.get("UUID") is None and len(files) == 1 and not _is_beside(folder, files):
         return OmeSet(root, place, _rewritten(root, lambda _: place, place))  # it was renamed
-    ours = {name for name, uuid in named if own and uuid is not None and uuid == root.get("UUID")}
     for uuid in root.iter():  # wherever: tifffile looks at the end of the tag only
-        if uuid.tag.endswith("UUID") and (uuid.text != root.get("UUID") or not own):
+        itself = own and uuid.text == root.get("UUID") and uuid.tag.rsplit("}", 1)[-1] == "UUID"
+        if uuid.tag.endswith("UUID") and not itself:
             inside(uuid.get("FileName") or "", holder)
+    if own and not files:
+        return OmeSet(root, place, None)
+    ours = {name for name, uuid in named if own and uuid is not None and uuid == root.get("UUID")}
     there = [name for name in sorted(files - ours) if _is_file(os.path.join(folder, name))]
     lacking = sorted(files - ours - set(there))
     if lacking and not (allow_missing and (ours or there)):

@@ -6,6 +6,8 @@ names, stacks, TIFF. EXIF orientation is not applied: the sensor's rows are the 
 
 from __future__ import annotations
 
+import io
+import itertools
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Plane", "decode", "header"]
+__all__ = ["Plane", "decode", "embedded_size", "header"]
+
+MOST_PARTS = 100_000  # of a PNG or JPEG before its pixels
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ def _plane(
     kind: str, height: int, width: int, samples: int, bits: int, *, alpha: bool = False
 ) -> Plane:
     dtype = np.dtype(np.uint16 if bits == 16 else np.uint8)
+    if min(height, width) < 1:
+        raise ValueError(f"its header says {width} x {height} px")
     return Plane(kind, samples, height, width, dtype, samples == 3, alpha, (height, width))
 
 
@@ -134,7 +140,8 @@ def _bmp(file: Any) -> Plane:
     if bits <= 8:
         (colours,) = struct.unpack_from("<I", head, 32)
         file.seek(14 + size)
-        palette = np.frombuffer(file.read(4 * (colours or 2**bits)), np.uint8).reshape(-1, 4)
+        colours = min(colours or 256, 2**bits)  # the header may say anything
+        palette = np.frombuffer(file.read(4 * colours), np.uint8).reshape(-1, 4)
         grey = bool((palette[:, :1] == palette[:, :3]).all())
     return _plane(BMP, abs(height), width, 1 if grey else 3, 8)
 
@@ -145,6 +152,7 @@ def _png_chunks(file: Any) -> list[bytes]:
     file.seek(8)
     while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
         names.append(head[4:])
+        _check_count(len(names))
         file.seek(int.from_bytes(head[:4], "big") + 4, 1)
     return names
 
@@ -159,15 +167,39 @@ def _png(start: bytes, chunks: list[bytes]) -> Plane:
 def _jpeg_frame(file: Any) -> tuple[int, int, int, int]:
     """Return precision, height, width and components from the frame header."""
     file.seek(2)
-    while len(head := file.read(4)) == 4:
+    for count in itertools.count():
+        if len(head := file.read(4)) < 4:
+            break
+        _check_count(count)
         marker, length = head[1], int.from_bytes(head[2:], "big")
         if head[0] != 0xFF:
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             precision, height, width, components = struct.unpack(">BHHB", file.read(6))
             return precision, height, width, components
+        if length < 2:
+            break
         file.seek(length - 2, 1)
     raise OSError("no frame header")
+
+
+def _check_count(count: int) -> None:
+    if count > MOST_PARTS:
+        raise OSError(f"more than {MOST_PARTS} parts before its pixels")
+
+
+def embedded_size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width that a PNG or JPEG in memory announces, None for anything else."""
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height = struct.unpack_from(">II", data, 16)
+            return height, width
+        if data.startswith(b"\xff\xd8\xff"):
+            _, height, width, _ = _jpeg_frame(io.BytesIO(data))
+            return height, width
+    except (OSError, struct.error):
+        pass  # told by whoever decodes it
+    return None
 
 
 def _jpeg(path: Path, frame: tuple[int, int, int, int]) -> Plane:

@@ -148,7 +148,7 @@ def _resolution(page: Any, unit_um: float) -> tuple[float, float] | None:
     sizes: list[float] = []
     for tag in ("YResolution", "XResolution"):
         value = page.tags.valueof(tag)
-        if not isinstance(value, tuple) or 0 in value:
+        if not isinstance(value, tuple) or len(value) != 2 or 0 in value:
             return None
         sizes.append(value[1] / value[0] * unit_um)
     return (sizes[0], sizes[1]) if all(map(is_size, sizes)) else None

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Opened", "open_tiff"]
 
+# Width, length, samples, rows a strip, planar, width and length of tiles, depth.
+ONE_VALUE = {256, 257, 277, 278, 284, 322, 323, 32997}
+MOST_TAGS = 10_000
 OME_NAMES = (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf")
 
 # tifffile logs what it works around; what matters to the user is said in refusals and warnings.
@@ -88,9 +91,10 @@ def _open(place: str, xml: str | None = None) -> tifffile.TiffFile:
     """Open a TIFF and check that it was not cut off."""
     tif = None
     try:
+        _check_sizes(place)
         tif = tifffile.TiffFile(place, omexml=xml)
         cut = _cut(tif) if len(tif.pages) else "has no pages"
-    except Exception as error:
+    except Exception as error:  # tifffile raises whatever; ours are ValueError, KeyError
         if tif is not None:
             tif.close()
         raise _damaged(place, error) from error
@@ -121,6 +125,23 @@ def _damaged(place: str, error: Exception) -> ZfuseError:
         f"{place} cannot be read as TIFF ({reason(error)}); it is truncated or damaged: "
         "copy it again from the original"
     )
+
+
+def _check_sizes(place: str) -> None:
+    """Raise ValueError when the first page has several widths, or samples: tifffile hangs."""
+    with open(place, "rb") as file:
+        head = file.read(16)
+        end = {b"II": "<", b"MM": ">"}[head[:2]]
+        big = struct.unpack(end + "H", head[2:4])[0] == 43
+        (offset,) = struct.unpack(end + ("Q" if big else "I"), head[8:16] if big else head[4:8])
+        file.seek(offset)
+        (count,) = struct.unpack(end + ("Q" if big else "H"), file.read(8 if big else 2))
+        size = 20 if big else 12
+        tags = file.read(size * min(count, MOST_TAGS))
+        for start in range(0, len(tags) - size + 1, size):
+            tag, _, values = struct.unpack_from(end + ("HHQ" if big else "HHI"), tags, start)
+            if tag in ONE_VALUE and values != 1:
+                raise ValueError(f"its tag {tag} has {values} values, 1 is needed")
 
 
 def _cut(tif: tifffile.TiffFile) -> str:

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zfuse.errors import ZfuseError, reason
+from zfuse.pipeline.sources._plane_file import embedded_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Files", "page_chunk", "read_contiguous", "read_page"]
 
+IMAGES = (b"\x89PNG", b"\xff\xd8\xff")  # that are whole files in the place of a strip
 OPEN_FILES = 64  # a Micro-Manager set has one file a plane; systems allow some 1000 open files
 
 
@@ -189,6 +191,8 @@ def _decode(
             "--allow-missing reads missing segments as 0"
         )
     _whole(path, data, offset, count)
+    if data[offset : offset + 4].startswith(IMAGES):
+        _check_inner(page, index, data[offset : offset + min(count, 2**16)], path)
     try:
         segment, _, shape = page.keyframe.decode(
             data[offset : offset + count], index, jpegtables=page.jpegtables
@@ -201,6 +205,19 @@ def _decode(
         ) from error
     pixels: NDArray[Any] = segment[0, : shape[1], : shape[2]]
     return pixels
+
+
+def _check_inner(page: Any, index: int, start: bytes, path: str) -> None:
+    """Refuse a PNG or JPEG inside a TIFF that is larger than its strip or tile."""
+    if (inner := embedded_size(start)) is None:
+        return
+    high, wide = page_chunk(page)
+    if math.prod(inner) > 4 * high * wide + 2**20:
+        raise ZfuseError(
+            f"{path}: segment {index} of page {page.index} holds an image of {inner[1]} x "
+            f"{inner[0]} px in the place of {wide} x {high} px; the file is damaged: copy it again "
+            "from the original"
+        )
 
 
 def _whole(path: str, data: mmap.mmap, offset: int, count: int) -> None:
