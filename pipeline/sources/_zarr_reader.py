@@ -103,7 +103,7 @@ class ZarrReader(BaseReader):
         self._sizes.check(selection)
         try:
             self._array.get_basic_selection(selection, out=NDBuffer.from_numpy_array(pixels))
-        except MemoryError:
+        except (MemoryError, ZfuseError):  # a store that says itself what is wrong
             raise
         except Exception as error:  # each codec has its own; which chunk it was none of them says
             raise self._corrupt(selection, error) from error
@@ -125,6 +125,8 @@ class ZarrReader(BaseReader):
         for chunk in presence.chunks_of(selection):
             try:
                 self._array.get_basic_selection(presence.window(chunk, selection))
+            except ZfuseError as first:
+                return first
             except Exception as first:  # same codecs, same reason as above
                 return ZfuseError(
                     f"{self._layout.source}: chunk {presence.key(chunk)} cannot be decoded "

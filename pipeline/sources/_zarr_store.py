@@ -19,6 +19,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.storage import LocalStore, WrapperStore
 
 from zfuse.errors import ZfuseError, reason
+from zfuse.pipeline.sources._remote import RemoteStore, is_address, open_store
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -46,7 +47,10 @@ def open_node(place: str) -> zarr.Group | zarr.Array[Any]:
     ZfuseError
         There is no zarr node, or the URL can't be served.
     """
-    node = _open(place, None, place)
+    store = open_store(place) if is_address(place) else place
+    node = _open(store, None, place)
+    if node is None and isinstance(store, RemoteStore) and store.denied:
+        raise ZfuseError(f"{place} may not be read (access denied); check path, keys and rights")
     if node is None:
         raise ZfuseError(f"{place} cannot be opened as OME-Zarr: nothing is there; check the path")
     return node
