@@ -23,7 +23,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import Manifest, chunk_pool
+from zfuse.pipeline.core import Manifest, chunk_pool, inside
 from zfuse.pipeline.sinks._files import checksum
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Record:
 
     def _take(self, entry: dict[str, Any]) -> None:
         """Check the files of a line, in the order of lines, while later ones are read."""
-        image = str(entry.get("of", entry.get("ended", "")))
+        image = inside(str(entry.get("of", entry.get("ended", ""))), str(self._path))
         checked = chunk_pool().submit(self._intact, image, entry.get("files", {}))
         self._checks.append((entry, checked))
         self._settle(_AHEAD)
@@ -182,7 +182,7 @@ class Record:
             entry, checked = self._checks.popleft()
             try:
                 self._apply(entry, whole=checked.result())
-            except (LookupError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 raise ZfuseError(
                     f"{self._path} is damaged ({error!r}): it cannot be told what was done; begin "
                     "again with --overwrite"
@@ -211,6 +211,7 @@ class Record:
     def _intact(self, image: str, files: Mapping[str, Any]) -> bool:
         folder = self._root / image
         for name, said in files.items():
+            inside(name, str(self._path))
             try:
                 if (folder / name).stat().st_size != said[0] or checksum(folder / name) != (
                     said[0],

@@ -23,7 +23,13 @@ from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
 from zfuse.pipeline.sources._members import Listing, Member
 from zfuse.pipeline.sources._micromanager import mm_calibration
 from zfuse.pipeline.sources._names import natural
-from zfuse.pipeline.sources._ndtiff_index import INDEX, NDTiffEntry, ndtiff_summary, parse_index
+from zfuse.pipeline.sources._ndtiff_index import (
+    INDEX,
+    MOST_PLANES,
+    NDTiffEntry,
+    ndtiff_summary,
+    read_index,
+)
 from zfuse.pipeline.sources._ome_xml import number
 from zfuse.pipeline.sources._tiff_pages import Files, read_contiguous
 from zfuse.pipeline.sources._units import is_size
@@ -128,15 +134,20 @@ def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
     summary_names = [channel.name for channel in known.channels]
     if set(names) <= set(summary_names) and names:  # in the order in which they were taken
         channels.sort(key=lambda name: summary_names.index(str(name)))
-    grid = [[[planes.get((t, c, z)) for z in levels] for c in channels] for t in times]
-    missing = sum(entry is None for time in grid for row in time for entry in row)
     whole = len(times) * len(channels) * len(levels)
+    missing = whole - len(planes)
+    if whole > MOST_PLANES:
+        raise ZfuseError(
+            f"{source} has {len(planes)} planes at {len(times)} time point(s) x {len(channels)} "
+            f"channel(s) x {len(levels)} plane(s), the most is {MOST_PLANES}: its index is damaged"
+        )
     if missing and not allow_missing:
         raise ZfuseError(
             f"{source}: {missing} of {whole} planes were never written ({len(times)} time point(s) "
             f"x {len(channels)} channel(s) x {len(levels)} plane(s)); --allow-missing reads them "
             "as 0"
         )
+    grid = [[[planes.get((t, c, z)) for z in levels] for c in channels] for t in times]
     if missing:
         said.append(f"{missing} of {whole} planes were never written; they are read as 0")
     samples = 3 if first.rgb else 1
@@ -241,7 +252,7 @@ def _data_set(place: str) -> DataSet:
 @lru_cache(maxsize=2)  # a plate opens it once for each of its thousands of positions
 def _parsed(folder: Path, *_: int) -> DataSet:
     """Group the images of an index by position; of two for one place the later counts."""
-    entries, rest = parse_index((folder / INDEX).read_bytes())
+    entries, rest = read_index(folder / INDEX)
     if not entries:
         raise ZfuseError(f"{folder / INDEX} names no image: nothing to fuse")
     positions: dict[str, Places] = defaultdict(dict)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zfuse.errors import ZfuseError
 from zfuse.pipeline.core import inside
 
 if TYPE_CHECKING:
@@ -25,14 +26,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["INDEX", "NDTiffEntry", "NDTiffIndex", "ndtiff_summary", "parse_index"]
+__all__ = [
+    "INDEX", "MOST_PLANES", "NDTiffEntry", "NDTiffIndex", "check_grid", "ndtiff_summary",
+    "parse_index", "read_index",
+]  # fmt: skip
 
 INDEX = "NDTiff.index"
+MOST_PLANES = 10_000_000
 
 _BLOCK = 2**22
 _SUMMARY = 2355492  # marks the summary in the header of each TIFF
 _MOST_AXES = 2**16  # bytes of one entry's axes: more means that these bytes are no entry
 _RGB = 2
+_MOST_INDEX = 2**31  # bytes: some 100 an image
+_MOST_SUMMARY = 2**26
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,46 @@ class NDTiffIndex:
         return found
 
 
+def read_index(path: Path) -> tuple[list[NDTiffEntry], bytes]:
+    """Read a whole index; see `parse_index`.
+
+    Raises
+    ------
+    ZfuseError
+        It is larger than any index, or names files outside of its folder.
+    """
+    if (size := path.stat().st_size) > _MOST_INDEX:
+        raise ZfuseError(
+            f"{path} has {size} bytes, the most is {_MOST_INDEX}; it is damaged: copy it again "
+            "from the original"
+        )
+    return parse_index(path.read_bytes())
+
+
+def check_grid(path: Path) -> None:
+    """Refuse an index of which tifffile would make a list without end.
+
+    It makes an entry for each place between the lowest and the highest number of each axis.
+
+    Raises
+    ------
+    ZfuseError
+        There are too many, or bytes that only tifffile takes for entries; or as in `read_index`.
+    """
+    entries, rest = read_index(path)
+    values: dict[str, set[int | str]] = {}
+    for entry in entries:
+        for axis, value in entry.axes.items():
+            values.setdefault(axis, set()).add(value if isinstance(value, int) else str(value))
+    places = 1
+    for found in values.values():
+        numbers = [value for value in found if isinstance(value, int)]
+        places *= max(len(found), max(numbers, default=0) - min(numbers, default=0) + 1)
+    if places > MOST_PLANES or rest.strip(b"\0"):
+        what = f"has room for {places} planes, the most is {MOST_PLANES}" if entries else "is none"
+        raise ZfuseError(f"{path} {what}, or does not end with an image: give its folder instead")
+
+
 def parse_index(data: bytes) -> tuple[list[NDTiffEntry], bytes]:
     """Return all entries of an index, and what follows the last one that is whole."""
     found, at = [], 0
@@ -173,7 +220,9 @@ def ndtiff_summary(file: Path) -> dict[str, Any]:
     try:
         with open(file, "rb") as opened:
             mark, length = struct.unpack("<II", opened.read(28)[20:28])
-            found = json.loads(opened.read(length)) if mark == _SUMMARY else None
+            found = (
+                json.loads(opened.read(min(length, _MOST_SUMMARY))) if mark == _SUMMARY else None
+            )
     except (OSError, ValueError, struct.error, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

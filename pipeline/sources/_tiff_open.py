@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tifffile
 
 from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline.sources._magic import XML, kind_of
+from zfuse.pipeline.sources._ndtiff_index import INDEX, check_grid
 from zfuse.pipeline.sources._ome_set import find
 from zfuse.pipeline.sources._ome_xml import says_ome
 
@@ -106,6 +108,8 @@ def _open(place: str, xml: str | None = None) -> tifffile.TiffFile:
 
 def _listed(tif: tifffile.TiffFile, place: str, ome: Element | None) -> Opened:
     """Check that tifffile makes images of the pages, in the way that the OME-XML says."""
+    if tif.is_ndtiff and (index := Path(tif.filehandle.dirname, INDEX)).is_file():
+        check_grid(index)
     try:
         kinds = {series.kind for series in tif.series}
     except Exception as error:

@@ -20,6 +20,9 @@ import tifffile
 import zarr
 from support.bounded import Bounded
 
+from zfuse.errors import ZfuseError
+from zfuse.pipeline.sources._ndtiff_index import check_grid
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -160,6 +163,20 @@ def folder(suffix: str, data: bytes) -> Callable[[Path], None]:
     return make
 
 
+def entry(axes: dict[str, Any], file: str = "a_NDTiffStack.tif") -> bytes:
+    words = [json.dumps(axes).encode(), file.encode()]
+    named = b"".join(struct.pack("<I", len(word)) + word for word in words)
+    return named + struct.pack("<8I", 300, 64, 64, 1, 0, 9000, 10, 0)
+
+
+def ndtiff(*entries: bytes) -> Callable[[Path], None]:
+    def make(place: Path) -> None:
+        place.mkdir()
+        (place / "NDTiff.index").write_bytes(b"".join(entries))
+
+    return make
+
+
 PNG = imagecodecs.png_encode(PIXELS[0])
 JPEG = imagecodecs.jpeg8_encode(PIXELS[0].astype(np.uint8))
 
@@ -191,6 +208,11 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
     ("companion.ome.tif", ome(lambda text: re.sub(
         "<Image.*</Image>", '<BinaryOnly MetadataFile="../x.ome" UUID="u"/>', text, flags=re.S)),
      OUT),
+    ("up_ndtiff", ndtiff(entry({"z": 0}), entry({"z": 1}, "../x.tif")), OUT),
+    ("grid_ndtiff", ndtiff(*(entry({"z": i, "time": i, "channel": f"{i}"}) for i in range(300))),
+     "the most is 10000000"),
+    ("gap_ndtiff", ndtiff(entry({"z": -2**31}), entry({"z": 0}), entry({"z": 2**30})), "missing"),
+    ("deep_ndtiff", ndtiff(entry({"z": 0}).replace(b'{"z": 0}', b"[" * 8) * 9), "names no image"),
     ("1e18.zarr", shape([3, 10**9, 10**9], [1, 64, 64]), "is missing"),
     ("planes.zarr", shape([10**9, 64, 64], [1, 64, 64]), "1000000000 planes"),
     ("pixels.zarr", shape([3, 10**5, 10**5], [1, 1, 1]), "is missing"),
@@ -238,6 +260,26 @@ def test_refused_in_one_line(
     assert [line[:6] for line in ended.lines] in (["error:"], ["warnin", "error:"]), ended
     assert ended.megabytes < LIMIT_MB, ended
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (entry({"z": 0}) + entry({"z": 2**30}), "has room for 1073741825 planes"),
+        (entry({"a": 2**14}) * 2 + entry({"a": 0, "b": 0}) + entry({"b": 2**14}), "has room for"),
+        (entry({"z": 0}) + b"\0" * 8 + entry({"z": 1}), "does not end with an image"),
+        (entry({"z": 0}, "/etc/passwd"), OUT),
+    ],
+)
+def test_an_index_that_tifffile_would_unfold(data: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "NDTiff.index").write_bytes(data)
+    with pytest.raises(ZfuseError, match=said):
+        check_grid(tmp_path / "NDTiff.index")
+
+
+def test_an_index_with_room_at_its_end(tmp_path: Path) -> None:
+    (tmp_path / "NDTiff.index").write_bytes(entry({"z": 0}) + entry({"z": 1}) + bytes(1000))
+    check_grid(tmp_path / "NDTiff.index")
 
 
 def test_config(tmp_path: Path, bounded: Bounded) -> None:
