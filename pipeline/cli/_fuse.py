@@ -6,14 +6,19 @@ Duty: which setting wins. Must not know: what a setting does.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zfuse.errors import ZfuseError
 from zfuse.pipeline.cli._console import say
 
-__all__ = ["SOME_FAILED", "fuse", "method_values"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zfuse.pipeline import RunConfig
+
+__all__ = ["SOME_FAILED", "fuse", "joined_config", "method_values"]
 
 SOME_FAILED = 3
 """Exit code when the output stands, but without some images of a plate or collection."""
@@ -119,10 +124,6 @@ def fuse(
     ] = False,
 ) -> None:
     """Fuse a focal stack into one image with depth and confidence maps."""
-    from zfuse.pipeline import RunConfig
-    from zfuse.pipeline.methods import DEFAULT_METHOD
-
-    values: dict[str, Any] = RunConfig.read_file(config) if config is not None else {}
     given = {
         "input": source,
         "output": output,
@@ -142,14 +143,7 @@ def fuse(
         "report": report,
         "allow_missing": allow_missing or None,
     }
-    values |= {key: value for key, value in given.items() if value is not None}
-    if method is not None or setting:
-        values["method"] = method_values(
-            values.get("method", DEFAULT_METHOD), method, setting or []
-        )
-    if quantitative:
-        values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
-    settings = RunConfig.checked(values, f"config {config}" if config is not None else "settings")
+    settings = joined_config(config, given, method, setting or [], quantitative=quantitative)
 
     from zfuse.pipeline import run
     from zfuse.pipeline.cli._progress import ConsoleProgress, compiling_notice
@@ -161,6 +155,42 @@ def fuse(
         say(line)
     if summary.failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def joined_config(
+    config: Path | None,
+    given: Mapping[str, Any],
+    method: str | None,
+    setting: list[str],
+    *,
+    quantitative: bool,
+) -> RunConfig:
+    """Join a file of settings and the options of a command line, which win.
+
+    Parameters
+    ----------
+    config
+        File or ready-made name, or None.
+    given
+        Settings by their names in `RunConfig`; None where an option was not given.
+    method, setting, quantitative
+        The options of those names.
+
+    Raises
+    ------
+    ZfuseError
+        One line: which setting, what is allowed.
+    """
+    from zfuse.pipeline import RunConfig
+    from zfuse.pipeline.methods import DEFAULT_METHOD
+
+    values: dict[str, Any] = RunConfig.read_file(config) if config is not None else {}
+    values |= {key: value for key, value in given.items() if value is not None}
+    if method is not None or setting:
+        values["method"] = method_values(values.get("method", DEFAULT_METHOD), method, setting)
+    if quantitative:
+        values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
+    return RunConfig.checked(values, f"config {config}" if config is not None else "settings")
 
 
 def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from zfuse.errors import ZfuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["OutputError", "check_space", "disk_errors", "existing_parent", "readable_size"]
 
@@ -68,7 +68,7 @@ def check_space(path: Path, needed: int) -> None:
 
 @contextmanager
 def disk_errors(
-    path: Path, needed: int | None = None, *, kept: str = "nothing was kept"
+    path: Path, needed: int | None = None, *, kept: str | Callable[[], str] = "nothing was kept"
 ) -> Iterator[None]:
     """Turn an `OSError` inside the block into an `OutputError` about `path`.
 
@@ -79,12 +79,13 @@ def disk_errors(
     needed
         Bytes that were about to be written, when known.
     kept
-        What is left of the output.
+        What is left of the output, or what tells.
     """
     try:
         yield
     except OSError as error:
-        raise OutputError(_line(error, path, needed, kept)) from error
+        left = kept if isinstance(kept, str) else kept()
+        raise OutputError(_line(error, path, needed, left)) from error
 
 
 def _line(error: OSError, path: Path, needed: int | None, kept: str) -> str:

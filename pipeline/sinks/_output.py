@@ -234,7 +234,7 @@ class Output:
         sink = self.place.sink(
             image, stack, tile=tile, each=each, provenance=provenance, again=state.tile is not None
         )
-        sink.kept = self._kept()
+        sink.kept = self._kept
         if state.tile is not None:
             sink.known(state.done)
         self._open[image] = sink
@@ -257,7 +257,7 @@ class Output:
         """Record that an image is begun, here or by another process, unless it was before."""
         if self._record is None:
             return
-        with disk_errors(self._path, kept=self._kept()):
+        with disk_errors(self._path, kept=self._kept):
             if self._record.state(image).tile is not None:
                 return
             self.place.remove(image)
@@ -268,7 +268,7 @@ class Output:
     def wrote(self, image: str, t: int, y: int, x: int, files: Files) -> None:
         """Record a tile that is written."""
         if self._record is not None:
-            with disk_errors(self._path, kept=self._kept()):
+            with disk_errors(self._path, kept=self._kept):
                 self._record.wrote(image, t, y, x, files)
 
     def end(self, image: str) -> None:
@@ -282,7 +282,7 @@ class Output:
     def ended(self, image: str, files: Files) -> None:
         """Record an image that is complete."""
         if self._record is not None:
-            with disk_errors(self._path, kept=self._kept()):
+            with disk_errors(self._path, kept=self._kept):
                 self._record.ended(image, files)
         with self._lock:
             self._ended.add(image)
@@ -298,7 +298,7 @@ class Output:
             sink.stop()
             sink.release()
         if self._record is not None:
-            with disk_errors(self._path, kept=self._kept()):
+            with disk_errors(self._path, kept=self._kept):
                 self._record.failed(image, reason)
             self._record.forget(image)
         self.place.remove(image)
@@ -318,7 +318,7 @@ class Output:
                 sink.stop()
                 sink.finish()  # says which tiles are missing
             raise RuntimeError(f"{self._path}: images were begun and not ended: {[*self._open]}")
-        with disk_errors(self._path, kept=self._kept()):
+        with disk_errors(self._path, kept=self._kept):
             if tuple(self._images) != ("",):
                 images = [image for image in self._images if image in self._ended]
                 said = {**self._provenance, "failed": self._failed}

@@ -16,6 +16,7 @@ import numpy as np
 from zfuse.pipeline.core import disk_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,7 +51,7 @@ class Sink(ABC):
         What a message says is left of the output, should the disk refuse.
     """
 
-    kept = "nothing was kept"
+    kept: str | Callable[[], str] = "nothing was kept"
 
     def __init__(
         self, stack: Stack, tile: int, output: Path, *, each: bool = False, again: bool = False

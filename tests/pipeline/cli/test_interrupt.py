@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from support.signals import heeding_ctrl_c
@@ -47,3 +50,27 @@ def test_under_nohup_ctrl_c_stays_ignored_and_sigterm_interrupts() -> None:
             interrupted(signal.SIGINT, signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+SLOW = """
+import time
+from zfuse.pipeline.cli import _interrupt
+_interrupt._LIMIT = 0.5
+with _interrupt.one_interrupt():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process on Windows")
+def test_who_does_not_end_in_time_after_sigterm_is_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True) as slow:
+        assert slow.stdout is not None
+        assert slow.stdout.readline() == "ready\n"
+        begun = time.monotonic()
+        slow.send_signal(signal.SIGTERM)
+        assert slow.wait(timeout=30) == 128 + signal.SIGTERM
+        assert 0.4 < time.monotonic() - begun < 25
