@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zfuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from zfuse.pipeline._config import RunConfig
     from zfuse.pipeline.core import Stack
     from zfuse.pipeline.sources import Collection
@@ -75,21 +74,23 @@ def source_files(source: str) -> str:
     place = Path(source)
     if not source or "://" in source or not place.exists():
         return ""
-    return _hash([_stamp(path, place) for path in _metadata_files(place)])
-
-
-def _metadata_files(place: Path) -> Iterator[Path]:
     if not place.is_dir():
-        yield place
-        return
+        return _hash([_stamp(place, place)])
     groups = [place, *sorted(path for path in place.iterdir() if path.is_dir())]
     marked = [group / name for group in groups for name in _MARKERS if (group / name).is_file()]
     if any(path.parent == place for path in marked):
-        yield from marked
-        return
+        return _hash([_stamp(path, place) for path in marked])
+    return _planes(place, place.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _planes(place: Path, _: int) -> str:
+    """Hash a folder of planes: many images of one do not go through all of it again and again."""
+    stamps = []
     for folder, inner, names in os.walk(place):
         inner.sort()
-        yield from (Path(folder) / name for name in sorted(names))
+        stamps += [_stamp(Path(folder) / name, place) for name in sorted(names)]
+    return _hash(stamps)
 
 
 def _stamp(path: Path, place: Path) -> list[Any]:
