@@ -35,7 +35,7 @@ from zfuse.kernels.cpu._trust import (
     interpolate_where,
     probability,
 )
-from zfuse.kernels.cpu._vote import vote_depth
+from zfuse.kernels.cpu._vote import ScaleVariance, choose_scale, vote_depth
 from zfuse.kernels.cpu._warp import REACH as WARP_REACH, invalidate_unreached, warp_plane
 from zfuse.kernels.cpu._wavelet import analyse_plane, synthesise_plane
 from zfuse.kernels.cpu._wiener import settle_band
@@ -54,6 +54,7 @@ __all__ = [
     "FocusWeights",
     "RunningOffset",
     "RunningPeak",
+    "ScaleVariance",
     "accumulator",
     "add_expanded",
     "add_focused",
@@ -61,6 +62,7 @@ __all__ = [
     "add_offset",
     "add_weighted",
     "analyse_plane",
+    "choose_scale",
     "collect_evidence",
     "compare_sides",
     "downsample",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["settle_band"]
 
-LEAST_NORM = 1e-6
+_LEAST_NORM = 1e-6
 
 _LEAST = np.float32(1.2e-38)  # the least that float32 holds with all digits: 0 / 0 is 0
 
@@ -70,13 +70,13 @@ def _square_row(row, out):
 @jit
 def _mean_row(total, norm, out):
     for x in range(out.size):
-        out[x] = total[x] / max(norm[x], float32(LEAST_NORM))
+        out[x] = total[x] / max(norm[x], float32(_LEAST_NORM))
 
 
 @jit
 def _noise_row(low, norm, square, gain, floor, variance, out):
     for x in range(out.size):
-        n = max(norm[x], float32(LEAST_NORM))
+        n = max(norm[x], float32(_LEAST_NORM))
         share = variance * square[x] / (n * n)
         out[x] = max(gain * low[x] + floor, float32(0)) * share
 

@@ -327,10 +327,10 @@ class _PicturePass:
 
     def finish(self) -> Fused:
         """Rebuild the image and refine the depth."""
-        image = np.zeros((len(self._calibration.noise), *self._floats.shape), np.float32)
-        image[:, *within(self._wide.core, self._wide.shown)] = self._picture.image()
-        image *= self._unit
         core = within(self._region.core, self._wide.core)
+        image = self._picture.image()[:, *core]
+        if self._unit != 1:
+            image *= self._unit
         confidence = doubled(self._confidence, self._wide.shape)
         confidence = np.ascontiguousarray(confidence[core])
         unknown = self._floats.never_valid()
@@ -338,4 +338,4 @@ class _PicturePass:
             confidence[unknown] = 0
         if self._calibration.planes == 1:
             confidence[:] = 0
-        return Fused(self._floats.to_dtype(image), self._offset.refined(), confidence)
+        return Fused(self._floats.core_to_dtype(image), self._offset.refined(), confidence)

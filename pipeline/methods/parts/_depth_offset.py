@@ -85,7 +85,8 @@ class DepthOffset:
         self._reduced, self._steps = np.empty(shape, np.float32), np.empty(shape, np.int32)
         self._sums = RunningOffset(depth, np.zeros_like(depth), np.zeros_like(depth))
         inside = within(near, wide.core)
-        self._fine = found.fine[inside].copy(), found.fine_significance[inside].copy()
+        maps = (found.fine, found.fine_significance)
+        self._fine = tuple(np.ascontiguousarray(m[inside]) for m in maps)
         self._core = within(region.core, near)
         self._scale = float(np.float32((2**18 - 1) / steps))
 

@@ -249,11 +249,13 @@ class DepthSearch:
     def _floor(self) -> Plane:
         peak, radius = self._coarse[1], _HALF_WINDOWS[1] // 2
         count = [
-            np.minimum(at + radius, size - 1) - np.maximum(at - radius, 0) + 1
+            (np.minimum(at + radius, size - 1) - np.maximum(at - radius, 0) + 1).astype(np.float32)
             for size, cut in zip(self._half.image, self._half.core, strict=True)
             for at in [np.arange(cut.start, cut.stop)]
         ]
-        return np.asarray(peak.out_of_focus() / np.outer(*count), np.float32)
+        floor = peak.out_of_focus()
+        floor /= np.outer(*count)
+        return floor
 
 
 def least_scores(searches: Sequence[DepthSearch]) -> tuple[float, ...]:
@@ -278,7 +280,9 @@ def _finished(
     peak.quiet = least
     depth, stands_out = peak.finish()
     gain = spread * peak.window
-    ratio = stands_out / np.maximum(np.float32(1) - stands_out, np.float32(1e-6))
+    ratio = np.float32(1) - stands_out
+    np.maximum(ratio, np.float32(1e-6), out=ratio)
+    np.divide(stands_out, ratio, out=ratio)
     ratio *= np.float32(gain)
     if depth.shape != shape:
         depth, stands_out, ratio = (expanded(m, shape) for m in (depth, stands_out, ratio))

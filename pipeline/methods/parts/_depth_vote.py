@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zfuse.kernels import FineLimits, place_fine, vote_depth
+from zfuse.kernels import FineLimits, ScaleVariance, choose_scale, place_fine, vote_depth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,17 @@ _FINE = FineLimits(same=(0.4, 0.8), sure=(1.5, 2.5), near=2.0, refined=6.0)
 
 # Variance of a scale's depth with significance s, in planes²: of its window + (1.5 / s)² + 30 / s⁴,
 # as measured on rendered reliefs. The last term stands for peaks that are noise.
-_WINDOW_VARIANCE = (0.02, 0.03, 0.07, 0.15)
-_NOISE_SPREAD, _CHANCE = 1.5, 30.0
-_FAINT = 2  # scales that have a vote where they don't stand out
+_VARIANCE = ScaleVariance(
+    sure=SURE,
+    window=np.array([0.02, 0.03, 0.07, 0.15], np.float32),
+    noise=1.5,
+    chance=30.0,
+    unknown=0.3,
+    silent=1e-3,
+)
+_NONE = np.empty((0, 0), np.float32)
 _ROUGHNESS = 0.2  # planes² a half-size pixel away
 _CHOOSING, _SETTLING = 1.4, 0.7  # planes: tolerance
-_UNKNOWN = 0.3  # least significance that variances are made of …
-_SILENT = 1e-3  # … and of those that stand back
 
 
 def settled(
@@ -54,31 +58,15 @@ def settled(
     known
         How much of what the widest scale says counts in votes (h, w), 0 … 1; None: all.
     """
-    widest = len(depths) - 1
-    depth, trust = depths[-1].copy(), stand_out[-1].copy()
-    scale = np.full(depth.shape, widest, np.uint8)
-    sure = trust.copy()
-    for number in range(widest - 1, -1, -1):
-        here, stands_out = depths[number], stand_out[number]
-        better = stands_out > SURE
-        np.copyto(depth, here, where=better)
-        np.copyto(sure, stands_out, where=better)
-        np.copyto(trust, np.maximum(stands_out, trust), where=better)
-        scale[better] = number
-    if known is not None:
-        sure *= known
-    variances = [_variance(sure, scale, _UNKNOWN)]
-    for number in range(_FAINT):
-        faint = _variance(stand_out[number], np.uint8(number), _SILENT)
-        np.copyto(faint, np.inf, where=scale <= number)
-        variances.append(faint)
-    chosen = _voted(
-        np.stack([depth, *depths[:_FAINT]]),
-        np.stack(variances),
-        np.stack([depth, depths[1], depths[-1]]),
-        _CHOOSING,
-    )
-    return _voted(chosen[None], variances[0][None], chosen[None], _SETTLING), trust
+    shape = depths[0].shape
+    voters, variances, candidates = (np.empty((3, *shape), np.float32) for _ in range(3))
+    trust = np.empty(shape, np.float32)
+    choose_scale(
+        tuple(depths), tuple(stand_out), _NONE if known is None else known, _VARIANCE, voters,
+        variances, candidates, trust,
+    )  # fmt: skip
+    chosen = _voted(voters, variances, candidates, _CHOOSING)
+    return _voted(chosen[None], variances[:1], chosen[None], _SETTLING), trust
 
 
 def with_fine(depth: Plane, fine: Plane, significance: Plane) -> tuple[Plane, NDArray[np.bool_]]:
@@ -98,14 +86,6 @@ def with_fine(depth: Plane, fine: Plane, significance: Plane) -> tuple[Plane, ND
     clean, better = np.empty_like(fine), np.empty(fine.shape, np.bool_)
     place_fine(depth, fine, significance, _FINE, clean, better)
     return clean, better
-
-
-def _variance(significance: Plane, scale: NDArray[np.uint8] | np.uint8, least: float) -> Plane:
-    s = np.maximum(significance, np.float32(least))
-    window = np.array(_WINDOW_VARIANCE, np.float32)[scale]
-    square = s * s
-    variance = window + (np.float32(_NOISE_SPREAD**2) + np.float32(_CHANCE) / square) / square
-    return np.asarray(variance, np.float32)
 
 
 def _voted(depths: Plane, variances: Plane, candidates: Plane, tolerance: float) -> Plane:

@@ -116,7 +116,10 @@ class FloatPlanes:
 
     def to_dtype(self, image: Plane) -> NDArray[Any]:
         """Return the core of a blended image (C, Y, X) in the input's dtype."""
-        core = image[:, *self.core]
+        return self.core_to_dtype(image[:, *self.core])
+
+    def core_to_dtype(self, core: Plane) -> NDArray[Any]:
+        """Do the same with the core alone."""
         if self._dtype.kind == "f":
             core = core.astype(self._dtype)
             core[:, ~self._seen[self.core]] = np.nan
@@ -129,7 +132,8 @@ def to_dtype(image: Plane, dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind == "f":
         return np.asarray(image, dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(image), limits.min, limits.max).astype(dtype)
+    rounded = np.rint(image)
+    return np.clip(rounded, limits.min, limits.max, out=rounded).astype(dtype)
 
 
 def near(invalid: Plane, reach: int) -> NDArray[np.bool_]:

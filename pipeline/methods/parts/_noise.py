@@ -39,11 +39,6 @@ class CameraNoise:
     gain: float
     floor: float
 
-    def variance(self, mean: Plane) -> Plane:
-        """Return the variance of pixels whose mean is known, at least 0."""
-        variance = np.float32(self.gain) * mean + np.float32(self.floor)
-        return np.asarray(np.maximum(variance, 0), np.float32)
-
 
 def camera_noise(
     columns: list[NDArray[Any]], channel: int, black: float | None = None
