@@ -16,9 +16,7 @@ from zfuse.kernels import cuda as face
 
 pytestmark = [
     pytest.mark.skipif(bool(config.ENABLE_CUDASIM), reason="the simulator compiles nothing"),
-    pytest.mark.skipif(
-        ptx.ptxas() is None, reason="needs ptxas: pip install nvidia-cuda-nvcc-cu12"
-    ),
+    pytest.mark.skipif(ptx.ptxas() is None, reason="needs ptxas: nvidia-cuda-nvcc-cu12"),
 ]
 
 REGISTERS = 65536  # of a multiprocessor
