@@ -9,25 +9,39 @@ from zfuse.kernels.cpu import (
     GIVEN,
     INVALID,
     MEASURES,
+    NO_FRAME,
     NO_WEIGHT,
+    RUN,
     WARP_REACH,
     DepthClues,
+    FineLimits,
     FocusWeights,
     RunningOffset,
     RunningPeak,
     accumulator,
     downsampled_shape,
 )
-from zfuse.kernels.cuda._band_average import add_focused, add_focused_norms, hold_within
+from zfuse.kernels.cuda._band_average import (
+    add_focused,
+    add_focused_norms,
+    extend_range,
+    hold_within,
+)
 from zfuse.kernels.cuda._device import on_stream
 from zfuse.kernels.cuda._downsample import downsample
+from zfuse.kernels.cuda._fine import place_fine
 from zfuse.kernels.cuda._focus import fold_focus
 from zfuse.kernels.cuda._guided import guided_filter
 from zfuse.kernels.cuda._majority import majority_filter
-from zfuse.kernels.cuda._median import median_3x3
 from zfuse.kernels.cuda._offset import add_offset, settle_offset
 from zfuse.kernels.cuda._peak import finish_focus, fit_ends
-from zfuse.kernels.cuda._pyramid import add_expanded, reduce_plane, subtract_expanded
+from zfuse.kernels.cuda._pyramid import (
+    add_expanded,
+    reduce_plane,
+    reduce_planes,
+    reduce_signal,
+    subtract_expanded,
+)
 from zfuse.kernels.cuda._signal import mix_signal
 from zfuse.kernels.cuda._smooth import smooth_signal
 from zfuse.kernels.cuda._soft import add_weighted, log_activity, log_energy
@@ -42,16 +56,19 @@ from zfuse.kernels.cuda._trust import (
 from zfuse.kernels.cuda._vote import vote_depth
 from zfuse.kernels.cuda._warp import invalidate_unreached, warp_plane
 from zfuse.kernels.cuda._wavelet import analyse_plane, synthesise_plane
-from zfuse.kernels.cuda._wiener import shrink_band
+from zfuse.kernels.cuda._wiener import settle_band
 
 __all__ = [
     "ACTIVITY_GAIN",
     "GIVEN",
     "INVALID",
     "MEASURES",
+    "NO_FRAME",
     "NO_WEIGHT",
+    "RUN",
     "WARP_REACH",
     "DepthClues",
+    "FineLimits",
     "FocusWeights",
     "RunningOffset",
     "RunningPeak",
@@ -66,6 +83,7 @@ __all__ = [
     "compare_sides",
     "downsample",
     "downsampled_shape",
+    "extend_range",
     "finish_focus",
     "fit_ends",
     "fold_focus",
@@ -78,14 +96,16 @@ __all__ = [
     "log_activity",
     "log_energy",
     "majority_filter",
-    "median_3x3",
     "mix_signal",
     "on_stream",
+    "place_fine",
     "probability",
     "reduce_by_strength",
     "reduce_plane",
+    "reduce_planes",
+    "reduce_signal",
+    "settle_band",
     "settle_offset",
-    "shrink_band",
     "smooth_signal",
     "subtract_expanded",
     "synthesise_plane",

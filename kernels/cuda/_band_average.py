@@ -1,6 +1,6 @@
 """Weighted sums of planes round a depth that is known (CUDA).
 
-Duty: add one plane to a sum of coefficients, with a weight that falls with its distance from the
+Duty: add planes to a sum of coefficients, with weights that fall with their distance from the
 depth. Must not know: where depth and weights come from.
 """
 
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from zfuse.kernels.cpu import FocusWeights
+from zfuse.kernels.cpu import RUN, FocusWeights
 from zfuse.kernels.cuda._device import device_function, given, launch, nearest, product
+from zfuse.kernels.cuda._pyramid import expanded
 
-__all__ = ["FocusWeights", "add_focused", "add_focused_norms", "hold_within"]
+__all__ = ["FocusWeights", "add_focused", "add_focused_norms", "extend_range", "hold_within"]
 
 _REACH = float(np.float32(np.sqrt(6.0)))
 
@@ -47,9 +48,10 @@ def _scale_of(width):
 
 
 @device_function
-def _out_of_reach(lowest, highest, y, z, width):
+def _out_of_reach(lowest, highest, y, x, z, width):
     reach = float32(_REACH) * width
-    return z < lowest[y] - reach or z > highest[y] + reach
+    run = x // RUN
+    return z < lowest[y, run] - reach or z > highest[y, run] + reach
 
 
 def _focus(focus: FocusWeights) -> tuple[Any, ...]:
@@ -58,37 +60,81 @@ def _focus(focus: FocusWeights) -> tuple[Any, ...]:
 
 
 @cuda.jit
-def _add(bands, invalid, depth, strength, lowest, highest, width, distrust, z, total):
-    x, y = cuda.grid(2)
+def _add(
+    planes, top, left, coarse, invalid, depth, strength, lowest, highest, width, distrust, z, total
+):
+    x, y, c = cuda.grid(3)
     if y >= depth.shape[0] or x >= depth.shape[1]:
         return
-    if _out_of_reach(lowest, highest, y, z, width):
-        return
-    g = _left(depth[y, x] - z, _scale_of(width))
-    a = _weight(g, _distrust(strength, y, x, depth.shape[1], distrust))
-    if invalid.shape[0] > 0 and invalid[y, x] > float32(0):
-        a = float32(0)
-    for c in range(bands.shape[0]):
-        total[c, y, x] += product(a, bands[c, y, x])
+    scale, here = _scale_of(width), depth[y, x]
+    trust = _distrust(strength, y, x, depth.shape[1], distrust)
+    sum_ = total[c, y, x]
+    for p in range(planes.shape[0]):
+        at = float32(z + p)
+        if _out_of_reach(lowest, highest, y, x, at, width):
+            continue
+        a = _weight(_left(here - at, scale), trust)
+        if invalid.shape[0] > 0 and invalid[p, y, x] > float32(0):
+            a = float32(0)
+        value = float32(planes[p, c, top + y, left + x])
+        if coarse.shape[0] > 0:
+            value -= expanded(coarse[p, c], y, x)
+        sum_ += product(a, value)
+    total[c, y, x] = sum_
 
 
-def add_focused(bands: Any, invalid: Any, focus: FocusWeights, z: float, total: Any) -> None:
-    """Add one plane's coefficients, weighted by the plane's distance from the depth, in place.
+def add_focused(
+    planes: Any, top: int, left: int, coarse: Any, invalid: Any, focus: FocusWeights, z: int,
+    total: Any,
+) -> None:  # fmt: skip
+    """Add a block of planes' coefficients, weighted by their distance from the depth, in place.
 
     See `zfuse.kernels.cpu.add_focused`; all arrays lie on the device.
 
     Parameters
     ----------
-    bands : (C, Y, X) float32
-    invalid : (Y, X) float32, or (0, 0) where all pixels are valid
+    planes : (n, C, rows, columns), any real dtype
+    top, left : int
+    coarse : (n, C, ⌈Y/2⌉, ⌈X/2⌉) float32, or (0, 0, 0, 0): the planes are coefficients themselves
+    invalid : (n, Y, X) float32, or (0, 0, 0) where all pixels are valid
     focus : FocusWeights
-    z : float
+    z : int
     total : (C, Y, X) float32
     """
-    weights = _focus(focus)
+    total = given(total)
     launch(
-        _add, weights[0].shape, given(bands), given(invalid), *weights, np.float32(z), given(total)
-    )
+        _add, total.shape, given(planes), top, left, given(coarse), given(invalid), *_focus(focus),
+        z, total,
+    )  # fmt: skip
+
+
+@cuda.jit
+def _extend(planes, top, left, invalid, low, high):
+    x, y, c = cuda.grid(3)
+    if y >= low.shape[1] or x >= low.shape[2]:
+        return
+    least, most = low[c, y, x], high[c, y, x]
+    for p in range(planes.shape[0]):
+        if invalid.shape[0] == 0 or invalid[p, y, x] <= float32(0):
+            value = float32(planes[p, c, top + y, left + x])
+            least, most = min(least, value), max(most, value)
+    low[c, y, x], high[c, y, x] = least, most
+
+
+def extend_range(planes: Any, top: int, left: int, invalid: Any, low: Any, high: Any) -> None:
+    """Extend the range of values of each pixel by those of a block of planes, in place.
+
+    See `zfuse.kernels.cpu.extend_range`; all arrays lie on the device.
+
+    Parameters
+    ----------
+    planes : (n, C, rows, columns), any real dtype
+    top, left : int
+    invalid : (n, Y, X) float32, or (0, 0, 0) where all pixels are valid
+    low, high : (C, Y, X) float32
+    """
+    low = given(low)
+    launch(_extend, low.shape, given(planes), top, left, given(invalid), low, given(high))
 
 
 @cuda.jit
@@ -109,7 +155,7 @@ def _add_norms(
     total, squares = norm[y, x], square[y, x]
     for plane in range(first, stop):
         z = float32(plane)
-        if not _out_of_reach(lowest, highest, y, z, width):
+        if not _out_of_reach(lowest, highest, y, x, z, width):
             g = _left(p - z, scale)
             a = _weight(g, trust) if known else float32(0)
             total += product(a, max(g * raised, bound))

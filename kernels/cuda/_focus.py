@@ -23,7 +23,7 @@ import numpy as np
 from numba import cuda, float32, int32, int64, uint64
 
 from zfuse.errors import ZfuseError
-from zfuse.kernels.cpu import INVALID
+from zfuse.kernels.cpu import INVALID, NO_FRAME
 from zfuse.kernels.cuda._device import SIMULATED, address, device_function, given, start
 from zfuse.kernels.cuda._measures import VARIANCE, measure_of, touches_invalid
 from zfuse.kernels.cuda._peak import advance, load_peak, store_peak
@@ -112,8 +112,31 @@ def _clamp(x, size):
 
 
 @device_function
-def _load_scalars(signal, words, row, width, x):
-    """Return six pixels of the row that begins at `row`, from x - 1 on; the edge replicates."""
+def _shown(x, size, begin, end):
+    """Return which pixel of an axis shows at x, if `begin` and `end` of it mirror the others."""
+    last = int32(size - int32(1) - end)
+    x = _clamp(x, size)
+    if x < begin:
+        return int32(int32(2) * begin - x)
+    return int32(int32(2) * last - x) if x > last else x
+
+
+@device_function
+def _load_framed(signal, words, row, width, x, left, right):
+    """Return six pixels of the row that begins at `row`, from x - 1 on; a frame mirrors."""
+    return (
+        int32(signal[row + uint64(_shown(x - int32(1), width, left, right))]),
+        int32(signal[row + uint64(_shown(x, width, left, right))]),
+        int32(signal[row + uint64(_shown(x + int32(1), width, left, right))]),
+        int32(signal[row + uint64(_shown(x + int32(2), width, left, right))]),
+        int32(signal[row + uint64(_shown(x + int32(3), width, left, right))]),
+        int32(signal[row + uint64(_shown(x + int32(4), width, left, right))]),
+    )
+
+
+@device_function
+def _load_scalars(signal, words, row, width, x, left, right):
+    """Do the same with no frame; the edge replicates."""
     return (
         int32(signal[row + uint64(_clamp(x - int32(1), width))]),
         int32(signal[row + uint64(_clamp(x, width))]),
@@ -125,7 +148,7 @@ def _load_scalars(signal, words, row, width, x):
 
 
 @device_function
-def _load_4_bytes(signal, words, row, width, x):
+def _load_4_bytes(signal, words, row, width, x, left, right):
     """Do the same for 8-bit pixels x … x + 3 that lie in one int32 word."""
     w = words[(row >> uint64(2)) + uint64(_clamp(x >> int32(2), width >> int32(2)))]
     return (
@@ -137,7 +160,7 @@ def _load_4_bytes(signal, words, row, width, x):
 
 
 @device_function
-def _load_8_bytes(signal, words, row, width, x):
+def _load_8_bytes(signal, words, row, width, x, left, right):
     """Do the same for 16-bit pixels that lie in one int64 word."""
     w = words[(row >> uint64(2)) + uint64(_clamp(x >> int32(2), width >> int32(2)))]
     low, high = int32(w), int32(w >> int64(32))
@@ -204,7 +227,7 @@ def take_pixels(pixels, winner, z, top, left, image, y, x):
 
 
 @cache
-def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool) -> Any:
+def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool, framed: bool) -> Any:
     """Return the kernel for one measure, window and kind of pixels.
 
     Parameters
@@ -218,9 +241,11 @@ def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool) -
         Bytes a pixel where four lie in a word of their own, else 0.
     checked : bool
         Pixels may be `INVALID`.
+    framed : bool
+        Rows and columns of a frame mirror others.
     """
     point = measure_of(measure)
-    load = _LOADS[packed][0] if packed else _load_scalars
+    load = _LOADS[packed][0] if packed else _load_framed if framed else _load_scalars
     squared = measure == VARIANCE
     integer = int64 if wide else int32
     (columns, rows), radius, margin = plan.tile, plan.radius, plan.margin
@@ -260,14 +285,20 @@ def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool) -
         put(up, row, down, 3, within and 0 <= x < width, valid, cell + across_3, measures, plain)
 
     @device_function
-    def measure_pair(signal, words, start, size, y, x, valid, i, q, measures, plain):
+    def load_row(signal, words, start, size, frame, y, x):
+        rows_of, width = size
+        y = _shown(y, rows_of, frame[0], frame[1]) if framed else _clamp(y, rows_of)
+        row = start + uint64(y) * uint64(width)
+        return load(signal, words, row, width, x, frame[2], frame[3])
+
+    @device_function
+    def measure_pair(signal, words, start, size, frame, y, x, valid, i, q, measures, plain):
         """Measure four pixels of rows y and y + 1 into rows i and i + 1."""
         rows_of, width = size
-        wide_row = uint64(width)
-        a = load(signal, words, start + uint64(_clamp(y - int32(1), rows_of)) * wide_row, width, x)
-        b = load(signal, words, start + uint64(_clamp(y, rows_of)) * wide_row, width, x)
-        c = load(signal, words, start + uint64(_clamp(y + int32(1), rows_of)) * wide_row, width, x)
-        d = load(signal, words, start + uint64(_clamp(y + int32(2), rows_of)) * wide_row, width, x)
+        a = load_row(signal, words, start, size, frame, y - int32(1), x)
+        b = load_row(signal, words, start, size, frame, y, x)
+        c = load_row(signal, words, start, size, frame, y + int32(1), x)
+        d = load_row(signal, words, start, size, frame, y + int32(2), x)
         cell = uint64(i * int32(measure_row) + q)
         put_row(a, b, c, x, width, 0 <= y < rows_of, valid, cell, measures, plain)
         if int32(i + int32(1)) < int32(height):
@@ -299,7 +330,7 @@ def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool) -
 
     def fold(
         signal, words, shape, invalid, pixels, top, left, z, least, best, previous, total, before,
-        after, plane, image,
+        after, plane, image, frame,
     ):  # fmt: skip
         measures = cuda.shared.array(cells, integer)
         sums = cuda.shared.array(sum_cells, integer)
@@ -331,8 +362,8 @@ def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool) -
             if i_measured < int32(2 * turn):
                 for i in range(i_measured, int32(height), int32(2 * turn)):
                     measure_pair(
-                        signal, words, start, size, int32(y_tile - int32(radius) + i), x_measured,
-                        valid, int32(i), q_measured, measures, plain,
+                        signal, words, start, size, frame, int32(y_tile - int32(radius) + i),
+                        x_measured, valid, int32(i), q_measured, measures, plain,
                     )  # fmt: skip
             cuda.syncthreads()
             for i in range(i_summed, int32(height), int32(threads // fours)):
@@ -382,6 +413,7 @@ def _words(signal: Any) -> tuple[Any, int]:
 def fold_focus(
     signal: Any, invalid: Any, pixels: Any, top: int, left: int, z: int, measure: int, least: bool,
     window: int, sum_dtype: np.dtype[np.signedinteger], peak: RunningPeak, image: Any,
+    frame: tuple[int, int, int, int] = NO_FRAME,
 ) -> None:  # fmt: skip
     """Fold a block of planes into the running focus peak, in place.
 
@@ -400,6 +432,7 @@ def fold_focus(
     sum_dtype : dtype
     peak : RunningPeak, (h, w)
     image : (C, h, w), dtype of `pixels`
+    frame : (4,) int
 
     Raises
     ------
@@ -409,10 +442,11 @@ def fold_focus(
     signal, invalid, pixels, image = given(signal), given(invalid), given(pixels), given(image)
     maps = [given(kept) for kept in peak]
     wide = np.dtype(sum_dtype).itemsize == 8
-    words, packed = _words(signal)
+    framed = tuple(frame) != NO_FRAME
+    words, packed = (signal, 0) if framed else _words(signal)
     itemsize = (8 if wide else 4) + (4 if measure == VARIANCE else 0)
     plan = _plan(window // 2, itemsize, slim=packed > 0 and not wide)
-    kernel = _kernel(measure, plan, wide, packed, signal.dtype == np.int32)
+    kernel = _kernel(measure, plan, wide, packed, signal.dtype == np.int32, framed)
     height, width = maps[0].shape
     columns, rows = plan.tile
     grid = (-(-(left % 4 + width) // columns), -(-height // rows))
@@ -420,4 +454,5 @@ def fold_focus(
         start(
             kernel, grid, (columns, rows // _ROWS_EACH), signal.reshape(-1), words.reshape(-1),
             tuple(signal.shape), invalid, pixels, top, left, z, least, *maps, image,
+            tuple(map(np.int32, frame)),
         )  # fmt: skip

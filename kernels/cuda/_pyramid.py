@@ -12,11 +12,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32
+from numba import cuda, float32, int32
 
-from zfuse.kernels.cuda._device import device_function, given, launch, product
+from zfuse.kernels.cuda._device import device_function, given, launch, nearest, product
 
-__all__ = ["add_expanded", "reduce_plane", "subtract_expanded"]
+__all__ = [
+    "add_expanded",
+    "expanded",
+    "reduce_plane",
+    "reduce_planes",
+    "reduce_signal",
+    "subtract_expanded",
+]
 
 
 @device_function
@@ -26,25 +33,43 @@ def _binomial(a, b, c, d, e):
 
 
 @device_function
-def _smooth_column(fine, y, x):
-    last = fine.shape[0] - 1
+def _shown(i, size, begin, end):
+    """Return which pixel of an axis shows at `i`, if `begin` and `end` of it mirror the others."""
+    last = size - 1 - end
+    i = min(max(i, 0), size - 1)
+    return 2 * begin - i if i < begin else 2 * last - i if i > last else i
+
+
+@device_function
+def _smooth_column(fine, y, x, top, bottom):
+    height = fine.shape[0]
     return _binomial(
-        fine[max(y - 2, 0), x], fine[max(y - 1, 0), x], fine[y, x], fine[min(y + 1, last), x],
-        fine[min(y + 2, last), x],
-    )  # fmt: skip
+        float32(fine[_shown(y - 2, height, top, bottom), x]),
+        float32(fine[_shown(y - 1, height, top, bottom), x]),
+        float32(fine[_shown(y, height, top, bottom), x]),
+        float32(fine[_shown(y + 1, height, top, bottom), x]),
+        float32(fine[_shown(y + 2, height, top, bottom), x]),
+    )
+
+
+@device_function
+def _reduced(fine, i, j, frame):
+    y, x, width = 2 * i, 2 * j, fine.shape[1]
+    top, bottom, left, right = frame
+    return _binomial(
+        _smooth_column(fine, y, _shown(x - 2, width, left, right), top, bottom),
+        _smooth_column(fine, y, _shown(x - 1, width, left, right), top, bottom),
+        _smooth_column(fine, y, _shown(x, width, left, right), top, bottom),
+        _smooth_column(fine, y, _shown(x + 1, width, left, right), top, bottom),
+        _smooth_column(fine, y, _shown(x + 2, width, left, right), top, bottom),
+    )
 
 
 @cuda.jit
 def _reduce(fine, coarse):
     j, i = cuda.grid(2)
-    if i >= coarse.shape[0] or j >= coarse.shape[1]:
-        return
-    y, x, last = 2 * i, 2 * j, fine.shape[1] - 1
-    coarse[i, j] = _binomial(
-        _smooth_column(fine, y, max(x - 2, 0)), _smooth_column(fine, y, max(x - 1, 0)),
-        _smooth_column(fine, y, x), _smooth_column(fine, y, min(x + 1, last)),
-        _smooth_column(fine, y, min(x + 2, last)),
-    )  # fmt: skip
+    if i < coarse.shape[0] and j < coarse.shape[1]:
+        coarse[i, j] = _reduced(fine, i, j, (0, 0, 0, 0))
 
 
 def reduce_plane(fine: Any, coarse: Any) -> None:
@@ -54,11 +79,69 @@ def reduce_plane(fine: Any, coarse: Any) -> None:
 
     Parameters
     ----------
-    fine : (Y, X) float32
+    fine : (Y, X), any real dtype
     coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
     """
     coarse = given(coarse)
     launch(_reduce, coarse.shape, given(fine), coarse)
+
+
+@cuda.jit
+def _reduce_planes(planes, top, left, height, width, coarse):
+    j, i, plane = cuda.grid(3)
+    if i >= coarse.shape[2] or j >= coarse.shape[3]:
+        return
+    p, c = plane // coarse.shape[1], plane % coarse.shape[1]
+    part = planes[p, c, top : top + height, left : left + width]
+    coarse[p, c, i, j] = _reduced(part, i, j, (0, 0, 0, 0))
+
+
+def reduce_planes(planes: Any, top: int, left: int, size: tuple[int, int], coarse: Any) -> None:
+    """Do what `reduce_plane` does with a part of a block of planes.
+
+    See `zfuse.kernels.cpu.reduce_planes`; all arrays lie on the device.
+
+    Parameters
+    ----------
+    planes : (n, C, rows, columns), any real dtype
+    top, left : int
+    size : (2,) int
+    coarse : (n, C, ⌈Y/2⌉, ⌈X/2⌉) float32
+    """
+    coarse = given(coarse)
+    n, channels, rows, columns = coarse.shape
+    shape = (n * channels, rows, columns)
+    launch(_reduce_planes, shape, given(planes), top, left, int(size[0]), int(size[1]), coarse)
+
+
+@cuda.jit
+def _reduce_signal(fine, frame, scale, coarse, steps):
+    j, i = cuda.grid(2)
+    if i < coarse.shape[0] and j < coarse.shape[1]:
+        value = _reduced(fine, i, j, frame)
+        coarse[i, j] = value
+        steps[i, j] = int32(nearest(product(value, scale)))
+
+
+def reduce_signal(
+    fine: Any, frame: tuple[int, int, int, int], scale: float, coarse: Any, steps: Any
+) -> None:
+    """Reduce a decision signal as `reduce_plane` does, and round it: steps = rint(scale coarse).
+
+    See `zfuse.kernels.cpu.reduce_signal`; all arrays lie on the device.
+
+    Parameters
+    ----------
+    fine : (Y, X), any real dtype
+    frame : (4,) int
+    scale : float
+    coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
+    steps : (⌈Y/2⌉, ⌈X/2⌉) int32
+    """
+    coarse, frame = given(coarse), tuple(map(int, frame))
+    launch(
+        _reduce_signal, coarse.shape, given(fine), frame, np.float32(scale), coarse, given(steps)
+    )
 
 
 @device_function
@@ -74,17 +157,21 @@ def _expand_column(coarse, y, j):
     return _between(coarse[max(i - 1, 0), j], coarse[i, j], coarse[min(i + 1, last), j], y % 2 == 0)
 
 
-@cuda.jit
-def _combine(fine, coarse, sign, out):
-    x, y = cuda.grid(2)
-    if y >= out.shape[0] or x >= out.shape[1]:
-        return
+@device_function
+def expanded(coarse, y, x):
+    """Return EXPAND(coarse)[y, x], see `subtract_expanded`."""
     j, last = x // 2, coarse.shape[1] - 1
-    expanded = _between(
+    return _between(
         _expand_column(coarse, y, max(j - 1, 0)), _expand_column(coarse, y, j),
         _expand_column(coarse, y, min(j + 1, last)), x % 2 == 0,
     )  # fmt: skip
-    out[y, x] = fine[y, x] + product(sign, expanded)
+
+
+@cuda.jit
+def _combine(fine, coarse, sign, out):
+    x, y = cuda.grid(2)
+    if y < out.shape[0] and x < out.shape[1]:
+        out[y, x] = fine[y, x] + product(sign, expanded(coarse, y, x))
 
 
 def subtract_expanded(fine: Any, coarse: Any, band: Any) -> None:

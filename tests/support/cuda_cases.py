@@ -13,6 +13,7 @@ from zfuse.kernels import (
     MEASURES,
     NO_WEIGHT,
     DepthClues,
+    FineLimits,
     FocusWeights,
     RunningOffset,
     RunningPeak,
@@ -45,7 +46,9 @@ def new_peak(to, *shape):
     )
 
 
-def focus(dtype, measure, window, shape, core=None, least=False, spoilt=False, pixels=None):
+def focus(
+    dtype, measure, window, shape, core=None, least=False, spoilt=False, pixels=None, frame=None
+):
     """Fold in blocks of two planes, then finish."""
 
     def case(kernels, to):
@@ -61,6 +64,7 @@ def focus(dtype, measure, window, shape, core=None, least=False, spoilt=False, p
             kernels.fold_focus(
                 to(block), to((block == INVALID).any((1, 2))), to(block[:, None].astype(kind)),
                 top, left, z, MEASURES[measure], least, window, accumulator(measure), peak, image,
+                *(() if frame is None else (frame,)),
             )  # fmt: skip
         depth, confidence = _empty(to, h, w), _empty(to, h, w)
         kernels.finish_focus(peak, planes, depth, confidence, 3.0)
@@ -86,6 +90,8 @@ def _focus_cases():
     cases["fold_focus-spoilt"] = focus("i4", "sml", 3, (4, 9, 11), spoilt=True)
     cases["fold_focus-spoilt-variance"] = focus("i4", "variance", 3, (4, 9, 11), spoilt=True)
     cases["fold_focus-float"] = focus("i4", "sml", 3, (3, 6, 9), pixels="f4")
+    cases["fold_focus-framed"] = focus("u2", "tenengrad", 3, (3, 9, 12), frame=(2, 1, 3, 2))
+    cases["fold_focus-framed-variance"] = focus("u1", "variance", 3, (3, 9, 12), frame=(1, 2, 0, 3))
     cases["fold_focus-one-pixel"] = focus("u2", "sml", 3, (3, 1, 1))
     cases["fold_focus-wide-window"] = focus("u2", "brenner", 45, (2, 5, 8))
     return cases
@@ -116,10 +122,16 @@ def majority(radius, count):
     return case
 
 
-def median(kernels, to):
-    out = _empty(to, 7, 9)
-    kernels.median_3x3(to(_floats(7, 9)), out)
-    return (out,)
+def fine(half):
+    def case(kernels, to):
+        limits = FineLimits((0.2, 1.0), (0.1, 0.9), 1.5, 1.2)
+        depth = to(_floats(*((4, 5) if half else (7, 9))))
+        out, better = _empty(to, 7, 9), _empty(to, 7, 9, dtype=bool)
+        fine, significance = to(_floats(7, 9, seed=1)), to(abs(_floats(7, 9, seed=2)))
+        kernels.place_fine(depth, fine, significance, limits, out, better)
+        return out, better
+
+    return case
 
 
 def smooth(dtype, shift):
@@ -216,9 +228,22 @@ def unreached(kernels, to):
 
 def wiener(shape):
     def case(kernels, to):
-        band = to(_floats(*shape))
-        kernels.shrink_band(band, to(abs(_floats(*shape, seed=1))), 2, 0.5)
+        band, coarse = to(_floats(*shape)), to(_floats(*((n + 1) // 2 for n in shape)))
+        norm, square = to(abs(_floats(*shape, seed=1))), to(abs(_floats(*shape, seed=2)))
+        kernels.settle_band(norm, square, coarse, 0.3, 0.2, 0.7, 2, 0.5, band)
         return (band,)
+
+    return case
+
+
+def signal_reduced(dtype, frame):
+    def case(kernels, to):
+        coarse, steps = _empty(to, 5, 6), _empty(to, 5, 6, dtype="i4")
+        kernels.reduce_signal(to(_pixels(dtype, (9, 12))), frame, 3.7, coarse, steps)
+        planes = to(_pixels(dtype, (2, 3, 9, 12)))
+        parts = _empty(to, 2, 3, 3, 4)
+        kernels.reduce_planes(planes, 2, 3, (5, 8), parts)
+        return coarse, steps, parts
 
     return case
 
@@ -273,25 +298,34 @@ def weighted(kernels, to):
     return peak, total, sums
 
 
-def focused(half, spoilt):
+def focused(half, spoilt, dtype="f4"):
     def case(kernels, to):
-        shape = (7, 9)
+        shape, n = (7, 140), 3
         depth = _random().uniform(0, 6, shape).astype("f4")
-        strength = 40 * abs(_floats(*((4, 5) if half else shape)))
-        lowest, highest = to(depth.min(1)), to(depth.max(1))
-        focus = FocusWeights(to(depth), to(strength), lowest, highest, 1.5, 0.7)
-        invalid = np.zeros(shape if spoilt else (0, 0), "f4")
+        depth[2] = 5.5  # planes before do not reach it
+        strength = 40 * abs(_floats(*((4, 70) if half else shape)))
+        ends = [(depth[:, :128], depth[:, 128:])] * 2
+        lowest, highest = (
+            np.stack([f(part, axis=1) for part in parts], 1)
+            for f, parts in zip((np.min, np.max), ends, strict=True)
+        )
+        focus = FocusWeights(to(depth), to(strength), to(lowest), to(highest), 1.5, 0.7)
+        invalid = np.zeros((n, *shape) if spoilt else (0, 0, 0), "f4")
         if spoilt:
-            invalid[2:4, 5] = 1
-        invalid = to(invalid)
+            invalid[1, 2:4, 5] = 1
         total, norm, square = _empty(to, 2, *shape), _empty(to, *shape), _empty(to, *shape)
-        for z in range(7):
-            kernels.add_focused(to(_floats(2, *shape, seed=z)), invalid, focus, z, total)
-        kernels.add_focused_norms(invalid, focus, 0, 7, 0.2, 20.0, 2.0, norm, square)
-        image, low = to(3 * _floats(*shape)), _floats(*shape, seed=1)
-        high = to(low + _floats(*shape, seed=2) + np.float32(0.5))
-        kernels.hold_within(to(low), high, 0.1, 0.2, focus, 20.0, image)
-        return total, norm, square, image
+        low, high = to(np.full((2, *shape), np.inf, "f4")), to(np.full((2, *shape), -np.inf, "f4"))
+        coarse = to(_floats(n, 2, 4, 70, seed=5) if half else np.empty((0, 0, 0, 0), "f4"))
+        for z in range(0, 6, n):
+            planes = to((10 * abs(_floats(n, 2, 9, 143, seed=z))).astype(dtype))
+            kernels.add_focused(planes, 1, 2, coarse, to(invalid), focus, z, total)
+            kernels.extend_range(planes, 1, 2, to(invalid), low, high)
+        unknown = to(invalid.max(0) if spoilt else np.empty((0, 0), "f4"))
+        kernels.add_focused_norms(unknown, focus, 0, 6, 0.2, 20.0, 2.0, norm, square)
+        image, least = to(3 * _floats(*shape)), _floats(*shape, seed=1)
+        most = to(least + _floats(*shape, seed=2) + np.float32(0.5))
+        kernels.hold_within(to(least), most, 0.1, 0.2, focus, 20.0, image)
+        return total, norm, square, low, high, image
 
     return case
 
@@ -338,7 +372,8 @@ CASES = _focus_cases() | {
     "majority_filter-2": majority(2, 9),
     "majority_filter-4": majority(4, 300),
     "majority_filter-one": majority(1, 1),
-    "median_3x3": median,
+    "place_fine": fine(half=False),
+    "place_fine-half": fine(half=True),
     "smooth_signal-u1": smooth("u1", 4),
     "smooth_signal-u2": smooth("u2", 2),
     "smooth_signal-i4": smooth("i4", 0),
@@ -358,8 +393,8 @@ CASES = _focus_cases() | {
     "warp_plane-u1": warp("u1", True, (0.0, 0.0, 0.0, 0.0)),
     "warp_plane-f4": warp("f4", False, (8.0, 0.0, 5.0, 0.0)),
     "invalidate_unreached": unreached,
-    "shrink_band": wiener((7, 10)),
-    "shrink_band-one": wiener((1, 2)),
+    "settle_band": wiener((7, 10)),
+    "settle_band-one": wiener((1, 2)),
     "vote_depth": vote,
     "offset": offset,
     "log_activity": activity((9, 11)),
@@ -367,7 +402,9 @@ CASES = _focus_cases() | {
     "log_energy": energy,
     "add_weighted": weighted,
     "focused": focused(half=False, spoilt=True),
-    "focused-half": focused(half=True, spoilt=False),
+    "focused-half": focused(half=True, spoilt=False, dtype="u2"),
+    "reduce_signal-u2": signal_reduced("u2", (0, 0, 0, 0)),
+    "reduce_signal-framed": signal_reduced("u1", (2, 3, 3, 2)),
     "trust-12": trust(12),
     "trust-20": trust(20),
     "half_size-odd": half_size((9, 7)),

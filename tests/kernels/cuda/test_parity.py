@@ -107,7 +107,7 @@ def test_labels_and_counts_equal_the_slow_twins():
 def test_an_array_of_the_host_is_refused():
     host = np.zeros((4, 4), "f4")
     with pytest.raises(ZfuseError, match=r"numpy\.ndarray, which lies in the host's memory"):
-        face.median_3x3(host, new(4, 4))
+        face.reduce_plane(host, new(2, 2))
 
 
 @in_simulator
