@@ -138,9 +138,15 @@ def reduce_signal(
     coarse : (⌈Y/2⌉, ⌈X/2⌉) float32
     steps : (⌈Y/2⌉, ⌈X/2⌉) int32
     """
-    coarse, frame = given(coarse), tuple(map(int, frame))
+    coarse = given(coarse)
     launch(
-        _reduce_signal, coarse.shape, given(fine), frame, np.float32(scale), coarse, given(steps)
+        _reduce_signal,
+        coarse.shape,
+        given(fine),
+        tuple(map(int, frame)),
+        np.float32(scale),
+        coarse,
+        given(steps),
     )
 
 
