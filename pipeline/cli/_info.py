@@ -28,7 +28,11 @@ _NAMES = 12  # that are listed one by one
 
 def info(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="OME-Zarr, TIFF, or a folder of plane images.")
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="OME-Zarr (also its address), TIFF, CZI, ND2, LIF, NDTiff, or a folder of planes.",
+        ),
     ],
     select: Annotated[
         list[str] | None,
@@ -37,13 +41,19 @@ def info(
 ) -> None:
     """Show axes, shape, dtype, scale, channels and chunks of a stack, and the time to fuse it.
 
-    Of a plate it shows wells and fields, and one image for all.
+    Of a plate it shows wells and fields, of more than 12 images how many; and one image for all.
     """
     from zfuse.pipeline.sources import open_collection
 
     images = open_collection(source, select=select)
     if images.kind == "plate":
         say_table(_plate_facts(images))
+        _say_first(images)
+        return
+    if len(images.members) > _NAMES:
+        count, first, last = len(images.members), images.members[0], images.members[-1]
+        rows = [("images", f"{count}: {first} to {last}")]
+        say_table(rows + [("warning", line) for line in images.warnings])
         _say_first(images)
         return
     for number, member in enumerate(images.members):
@@ -85,7 +95,7 @@ def _plate_facts(images: Collection) -> list[tuple[str, str]]:
 
 
 def _say_first(images: Collection) -> None:
-    """Show the first image of a plate that can be opened; the others are taken to be like it."""
+    """Show the first of many images that can be opened; the others are taken to be like it."""
     refused = None
     for member in images.members[:_NAMES]:
         try:

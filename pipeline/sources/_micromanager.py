@@ -81,6 +81,8 @@ def described(stack: Stack, folder: Path) -> Stack:
     if step is not None and step < 0 and not stack.z_step and isinstance(stack.reader, BaseReader):
         stack.reader.descending = True
         stack = replace(stack, warnings=(*stack.warnings, DESCENDING))
+    if known != Calibration():
+        stack = replace(stack, kind=f"{stack.kind}, with the notes of Micro-Manager")
     return replace(
         stack,
         channels=channels,

@@ -232,6 +232,7 @@ def _image(group: zarr.Group, source: str, allow_missing: bool) -> Stack:
         z_step=z_step,
         time_step=meta.time_step,
         origin=(z, yx[0], yx[1]),
+        kind=f"OME-Zarr, zarr format {group.metadata.zarr_format}",
         warnings=(*invalid, *said),
     )
 
@@ -248,6 +249,7 @@ def _bare(array: zarr.Array[Any], source: str, allow_missing: bool) -> Stack:
         name=source.rstrip("/").rsplit("/", 1)[-1],
         source=source,
         channels=channels_named(None, layout.shape[1], source),
+        kind=f"array without metadata, zarr format {array.metadata.zarr_format}",
         warnings=(
             f"{source} is a bare zarr array without OME metadata; "
             f"its axes are taken as {axes.upper()}, its scale is unknown",

@@ -90,7 +90,8 @@ def _module(place: str) -> Any:
             return import_module(form.module)
     raise ZfuseError(
         f"{place} is not an image that zfuse reads; "
-        "give an OME-Zarr, a TIFF, a PNG, JPEG or BMP, or a folder of such planes"
+        "give an OME-Zarr, a TIFF, CZI, ND2, LIF or NDTiff, a PNG, JPEG or BMP, or a folder of "
+        "such planes"
     )
 
 

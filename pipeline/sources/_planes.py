@@ -287,6 +287,7 @@ def _stack(folder: Path, grid: FileGrid, source: str) -> Stack:
         rgb=plane.rgb and not several,
         pixel_size=first.pixel_size if first else None,
         z_step=first.z_step if first else None,
+        kind=f"{len(names)} image file{'s' if len(names) > 1 else ''}",
         warnings=tuple(_remarks(grid, kinds, source)),
     )
 

@@ -141,6 +141,7 @@ def _stack(opened: Opened, index: int, place: str, allow_missing: bool, plane: b
         z_step=z_step,
         time_step=meta.time_step,
         origin=(meta.z_origin, 0.0, 0.0),
+        kind=_kind(opened),
         warnings=tuple(said),
     )
 
@@ -154,6 +155,14 @@ def _is_overview(series: Any) -> bool:
     except ZfuseError:  # said by whoever opens it
         return False
     return False
+
+
+def _kind(opened: Opened) -> str:
+    if opened.ome is not None:
+        return "OME-TIFF"
+    if opened.tif.is_imagej:
+        return "TIFF of ImageJ"
+    return "TIFF of Micro-Manager" if opened.tif.is_micromanager else "TIFF"
 
 
 def _check_imagej(tif: tifffile.TiffFile, axes: str, lengths: tuple[int, ...], source: str) -> None:

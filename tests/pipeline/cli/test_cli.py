@@ -125,10 +125,16 @@ def make_damaged_zarr(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda _: "in.tif", ["z=5 y=70 x=90", "uint16", "unknown: depth will be in planes"]),
-        (make_folder_of_planes, ["z=5 y=70 x=90", "none: the pixels are not compressed"]),
-        (make_ome_tiff, ["c=2 z=5 y=70 x=90", "DAPI, GFP", "0.5 µm, 2 µm in all"]),
-        (make_zarr, ["2 x 32 x 32 (z, y, x)", "warning", "without OME metadata"]),
+        (
+            lambda _: "in.tif",
+            ["format      TIFF", "z=5 y=70 x=90", "uint16", "unknown: depth will be in planes"],
+        ),
+        (
+            make_folder_of_planes,
+            ["5 image files", "z=5 y=70 x=90", "none: the pixels are not"],
+        ),
+        (make_ome_tiff, ["OME-TIFF", "c=2 z=5 y=70 x=90", "DAPI, GFP", "0.5 µm, 2 µm in all"]),
+        (make_zarr, ["zarr format 3", "2 x 32 x 32 (z, y, x)", "warning", "without OME metadata"]),
         (make_damaged_zarr, ["1 x 32 x 32", "time        unknown: "]),
     ],
 )
@@ -137,6 +143,18 @@ def test_info(folder: Path, make: Callable[[Path], str], said: list[str]) -> Non
     assert done.exit_code == 0
     for part in [*said, "image", "dtype", "channels", "chunks", "size", "time"]:
         assert part in done.stdout
+
+
+def test_info_of_many_positions_shows_one(folder: Path) -> None:
+    (folder / "run").mkdir()
+    for p, z in np.ndindex(13, 2):
+        tifffile.imwrite(folder / "run" / f"img_position{p:03}_z{z:03}.tif", PLANES[z])
+    (folder / "run" / "metadata.txt").write_text('{"Summary": {"z-step_um": 3}}')
+    said = zfuse("info", "run").stdout
+    assert "13: 0 to 12" in said
+    assert said.count("axes") == 1
+    assert "2 image files, with the notes of Micro-Manager" in said
+    assert "3 µm" in said
 
 
 def test_info_of_a_plate(folder: Path) -> None:
