@@ -18,6 +18,7 @@ from zfuse.kernels.cpu import (
     FocusWeights,
     RunningOffset,
     RunningPeak,
+    ScaleVariance,
     accumulator,
     downsampled_shape,
 )
@@ -53,7 +54,7 @@ from zfuse.kernels.cuda._trust import (
     interpolate_where,
     probability,
 )
-from zfuse.kernels.cuda._vote import vote_depth
+from zfuse.kernels.cuda._vote import choose_scale, vote_depth
 from zfuse.kernels.cuda._warp import invalidate_unreached, warp_plane
 from zfuse.kernels.cuda._wavelet import analyse_plane, synthesise_plane
 from zfuse.kernels.cuda._wiener import settle_band
@@ -72,6 +73,7 @@ __all__ = [
     "FocusWeights",
     "RunningOffset",
     "RunningPeak",
+    "ScaleVariance",
     "accumulator",
     "add_expanded",
     "add_focused",
@@ -79,6 +81,7 @@ __all__ = [
     "add_offset",
     "add_weighted",
     "analyse_plane",
+    "choose_scale",
     "collect_evidence",
     "compare_sides",
     "downsample",

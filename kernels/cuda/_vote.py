@@ -1,20 +1,125 @@
 """Depth with its neighbours: each pixel takes what most of what is known nearby says (CUDA).
 
-Duty: weigh the depths round a pixel by how surely they are known and how far away they are, choose
-among candidates, and average what agrees. Must not know: who votes, how depths and variances were
+Duty: choose among scales; weigh the depths round a pixel by how surely they are known and how far
+away they are, choose among candidates, and average what agrees. Must not know: how depths were
 found.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numba import cuda, float32, float64
 
-from zfuse.kernels.cuda._device import device_function, given, launch, product
+from zfuse.kernels.cpu import ScaleVariance
+from zfuse.kernels.cuda._device import device_function, given, launch, product, scratch
 
-__all__ = ["vote_depth"]
+__all__ = ["ScaleVariance", "choose_scale", "vote_depth"]
+
+
+@cuda.jit
+def _begin(depth, significance, windows, k, chosen, most, trust, window):
+    x, y = cuda.grid(2)
+    if y >= chosen.shape[0] or x >= chosen.shape[1]:
+        return
+    s = significance[y, x]
+    chosen[y, x], most[y, x], trust[y, x], window[y, x] = depth[y, x], s, s, windows[k]
+
+
+@cuda.jit
+def _take(depth, significance, sure, windows, k, chosen, most, trust, window):
+    x, y = cuda.grid(2)
+    if y >= chosen.shape[0] or x >= chosen.shape[1]:
+        return
+    s = significance[y, x]
+    if s > sure:
+        chosen[y, x], most[y, x], window[y, x] = depth[y, x], s, windows[k]
+        trust[y, x] = max(s, trust[y, x])
+
+
+@device_function
+def _variance(significance, window, least, noise, chance):
+    s = max(significance, least)
+    square = s * s
+    return window + (noise + chance / square) / square
+
+
+@cuda.jit
+def _vary(most, known, window, least, noise, chance, variance):
+    x, y = cuda.grid(2)
+    if y >= variance.shape[0] or x >= variance.shape[1]:
+        return
+    s = most[y, x]
+    if known.shape[0] > 0:
+        s *= known[y, x]
+    variance[y, x] = _variance(s, window[y, x], least, noise, chance)
+
+
+@cuda.jit
+def _faint(depth, significance, windows, k, least, noise, chance, voter, variance):
+    x, y = cuda.grid(2)
+    if y >= variance.shape[0] or x >= variance.shape[1]:
+        return
+    variance[y, x] = _variance(significance[y, x], windows[k], least, noise, chance)
+    voter[y, x] = depth[y, x]
+
+
+@cuda.jit
+def _silence(significance, sure, variance):
+    x, y = cuda.grid(2)
+    if y < variance.shape[0] and x < variance.shape[1] and significance[y, x] > sure:
+        variance[y, x] = math.inf
+
+
+@cuda.jit
+def _propose(chosen, second, widest, candidates):
+    x, y = cuda.grid(2)
+    if y >= chosen.shape[0] or x >= chosen.shape[1]:
+        return
+    candidates[0, y, x] = chosen[y, x]
+    candidates[1, y, x] = second[y, x]
+    candidates[2, y, x] = widest[y, x]
+
+
+def choose_scale(
+    depths: tuple[Any, ...], significance: tuple[Any, ...], known: Any, rule: ScaleVariance,
+    voters: Any, variances: Any, candidates: Any, trust: Any,
+) -> None:  # fmt: skip
+    """Let the finest scale that is sure speak for a pixel, and write who votes on it.
+
+    See `zfuse.kernels.cpu.choose_scale`; all arrays lie on the device.
+
+    Parameters
+    ----------
+    depths, significance : K arrays (Y, X) float32
+    known : (Y, X) float32, or (0, 0) where all is known
+    rule : ScaleVariance
+    voters, variances : (V, Y, X) float32
+    candidates : (3, Y, X) float32
+    trust : (Y, X) float32
+    """
+    depths, significance = tuple(map(given, depths)), tuple(map(given, significance))
+    voters, variances, trust = given(voters), given(variances), given(trust)
+    windows, widest, shape = given(rule.window), len(depths) - 1, trust.shape
+    most, window = scratch("scale-most", shape), scratch("scale-window", shape)
+    sure, noise = np.float32(rule.sure), np.float32(rule.noise * rule.noise)
+    chance, chosen = np.float32(rule.chance), voters[0]
+    running = (chosen, most, trust, window)
+    launch(_begin, shape, depths[widest], significance[widest], windows, widest, *running)
+    for k in range(widest - 1, -1, -1):
+        launch(_take, shape, depths[k], significance[k], sure, windows, k, *running)
+    least = np.float32(rule.unknown)
+    launch(_vary, shape, most, given(known), window, least, noise, chance, variances[0])
+    for v in range(1, voters.shape[0]):
+        launch(
+            _faint, shape, depths[v - 1], significance[v - 1], windows, v - 1,
+            np.float32(rule.silent), noise, chance, voters[v], variances[v],
+        )  # fmt: skip
+        for k in range(v):
+            launch(_silence, shape, significance[k], sure, variances[v])
+    launch(_propose, shape, chosen, depths[1], depths[widest], given(candidates))
 
 
 @device_function

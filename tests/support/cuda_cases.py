@@ -17,6 +17,7 @@ from zfuse.kernels import (
     FocusWeights,
     RunningOffset,
     RunningPeak,
+    ScaleVariance,
     accumulator,
 )
 
@@ -366,6 +367,23 @@ def half_size(shape):
     return case
 
 
+def scales(told):
+    def case(kernels, to):
+        depths, significance = _floats(4, 7, 9), 3 * abs(_floats(4, 7, 9, seed=1))
+        window = to(np.array([0.1, 0.2, 0.4, 0.8], "f4"))
+        rule = ScaleVariance(2.5, window, 0.4, 3.0, 0.05, 0.1)
+        known = to(_random().random((7, 9) if told else (0, 0), "f4"))
+        voters, variances = _empty(to, 3, 7, 9), _empty(to, 3, 7, 9)
+        candidates, trust = _empty(to, 3, 7, 9), _empty(to, 7, 9)
+        kernels.choose_scale(
+            tuple(map(to, depths)), tuple(map(to, significance)), known, rule, voters, variances,
+            candidates, trust,
+        )  # fmt: skip
+        return voters, variances, candidates, trust
+
+    return case
+
+
 CASES = _focus_cases() | {
     "keep_strongest": strongest,
     "reduce_by_strength": strength,
@@ -396,6 +414,8 @@ CASES = _focus_cases() | {
     "settle_band": wiener((7, 10)),
     "settle_band-one": wiener((1, 2)),
     "vote_depth": vote,
+    "choose_scale": scales(told=False),
+    "choose_scale-known": scales(told=True),
     "offset": offset,
     "log_activity": activity((9, 11)),
     "log_activity-small": activity((1, 2)),
