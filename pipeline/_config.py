@@ -7,31 +7,17 @@ know: how a run works.
 from __future__ import annotations
 
 import os
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from zfuse.pipeline._channels import EACH
+from zfuse.pipeline._clusters import Cluster, parse_cluster
 from zfuse.pipeline.alignment import AlignMode  # noqa: TC001 (pydantic)
-from zfuse.pipeline.core import Settings
+from zfuse.pipeline.core import Settings, byte_count
 from zfuse.pipeline.methods import DEFAULT_METHOD, Method, make_method
 
 __all__ = ["RunConfig"]
-
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
-
-def _bytes(value: Any) -> Any:
-    """Accept 640000000, "640MB", "2GB", "1.5 GiB"."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value.lower())
-    if not match:
-        raise ValueError(f"{value!r} is no size; write it like 640MB or 2GB")
-    number, prefix, binary = match.groups()
-    factor = 1024 ** " kmgt".index(prefix) if binary and prefix else _SIZES[prefix]
-    return int(float(number) * factor)
 
 
 def _path(value: Any) -> Any:
@@ -88,12 +74,15 @@ class RunConfig(Settings):
     z_step: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm between planes")
     pixel_size: float | None = Field(None, gt=0, allow_inf_nan=False, description="µm a pixel")
     tile: int | None = Field(None, gt=0, description="edge of a tile in px; default: by memory")
-    memory: Annotated[int | None, BeforeValidator(_bytes)] = Field(
+    memory: Annotated[int | None, BeforeValidator(byte_count)] = Field(
         None,
         gt=0,
         description="bytes for the whole process; default: 680 MB, two passes 1 GB, networks 2 GB",
     )
     workers: int | None = Field(None, ge=1, description="threads; default: all cores")
+    cluster: Annotated[Cluster | None, BeforeValidator(parse_cluster)] = Field(
+        None, description="workers elsewhere: local:N, slurm:N, tcp://HOST:PORT, or a section"
+    )
     min_confidence: float | None = Field(
         None,
         ge=0,

@@ -28,6 +28,7 @@ __all__ = [
     "NETWORK_MEMORY",
     "TilePlan",
     "cut_strips",
+    "default_memory",
     "plan_tiles",
     "strip_count",
 ]
@@ -179,15 +180,15 @@ def _plan(
     blocks = sorted({min(planes, ceil(n / chunk_z) * chunk_z) for n in _BLOCKS}, reverse=True)
     edges = _edges(max(chunk_rows, chunk_columns), unit, max(height, width))
     process = _PROCESS + (_ALIGNING if aligning else 0)
-    default, lanes = DEFAULT_MEMORY[method.passes - 1], workers
+    lanes = workers
     folded, states = (stack.only(0), 1) if in_turn else (stack, decisions)
     if method.own_threads:
         edges = _network_edges(unit, max(height, width))
         process += _RUNNER
-        default, lanes = NETWORK_MEMORY, 1
+        lanes = 1
     if tile:
         edges = [tile]
-    memory = memory or default
+    memory = memory or default_memory(method)
     for edge in edges:
         strips = strip_count(method, min(edge, height), workers)
         tiles = times * ceil(height / edge) * ceil(width / edge)
@@ -212,6 +213,11 @@ def _plan(
         f"{stack.dtype.itemsize} bytes needs {least}MB. Give at least --memory {least}MB"
         + (" or a smaller --tile" if tile and tile > _SMALLEST else "")
     )
+
+
+def default_memory(method: Method) -> int:
+    """Return the bytes for the whole process when nobody says otherwise."""
+    return NETWORK_MEMORY if method.own_threads else DEFAULT_MEMORY[method.passes - 1]
 
 
 def strip_count(method: Method, rows: int, workers: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -94,7 +95,7 @@ def run(
         Called with time point, top and left of each tile that was written, and the tile (its image
         has a channel axis), from any thread. A collection's images come one after another.
     runner
-        Does the tiles; by default the threads of this process.
+        Does the tiles; by default the workers of `config.cluster`, or the threads of this process.
 
     Returns
     -------
@@ -114,6 +115,7 @@ def run(
     from zfuse.pipeline.sources import open_collection
 
     progress = progress or Progress()
+    runner = runner or _runner(config, stack)
     try:
         check_output(config.output, [config.input], config.overwrite, resume=config.resume)
     except ZfuseError:
@@ -151,7 +153,7 @@ def run(
         if output.resumed:
             progress.note(f"going on with what is finished of {config.output}" + _torn(output.torn))
         if not output.published:
-            (runner or run_locally)(course)
+            runner(course)
             if not report.images + report.kept["images"]:
                 raise _nothing(course)
     details: tuple[str, ...] = ()
@@ -162,6 +164,20 @@ def run(
     return RunSummary(
         config.output, report.images, report.voxels, report.seconds, report.failed, details
     )
+
+
+def _runner(config: RunConfig, stack: Stack | None) -> Runner:
+    """Return who does the tiles, as the config says."""
+    if config.cluster is None:
+        return run_locally
+    if stack is not None:
+        raise ZfuseError(
+            "a stack in memory cannot be fused on a cluster, whose workers read it themselves; "
+            "write it to disk, or leave out cluster"
+        )
+    # The only step upwards in the order of imports: who needs no cluster imports none of it.
+    runner: Runner = import_module("zfuse.pipeline.cluster").cluster_runner(config)
+    return runner
 
 
 def run_locally(course: Course) -> None:

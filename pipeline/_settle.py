@@ -213,7 +213,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def open_sink(place: Place, settled: Settled, *, begin: bool) -> Sink:
+def open_sink(place: Place, settled: Settled, *, begin: bool, again: bool = False) -> Sink:
     """Open the output of a settled image, in any process.
 
     Parameters
@@ -224,13 +224,15 @@ def open_sink(place: Place, settled: Settled, *, begin: bool) -> Sink:
         The image.
     begin
         Make its arrays, and remove what lies there; one process does. The others only add tiles.
+    again
+        Then leave what lies there: an earlier attempt made a part of it.
 
     Raises
     ------
     ZfuseError
         The disk refuses.
     """
-    if begin:
+    if begin and not again:
         place.remove(settled.member.target)
     return place.sink(
         settled.member.target, settled.job.stack, tile=settled.job.plan.tile,

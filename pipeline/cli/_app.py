@@ -27,6 +27,7 @@ from zfuse.pipeline.cli._interrupt import one_interrupt
 from zfuse.pipeline.cli._methods import methods
 from zfuse.pipeline.cli._render import render
 from zfuse.pipeline.cli._simulate import simulate
+from zfuse.pipeline.cli._submit import submit
 from zfuse.pipeline.cli._train import train
 from zfuse.pipeline.cli._watch import watch
 
@@ -68,6 +69,7 @@ app = typer.Typer(
 )
 for _command in (fuse, watch, info, methods, demo, simulate, render, evaluate, bench, train):
     app.command()(_command)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(submit)
 app.add_typer(engines, name="engines")
 
 

@@ -5,6 +5,7 @@ Duty: which setting wins. Must not know: what a setting does.
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
     from zfuse.pipeline import RunConfig
 
-__all__ = ["SOME_FAILED", "fuse", "joined_config", "method_values"]
+__all__ = ["SOME_FAILED", "fuse", "fuse_config", "joined_config", "method_values", "parsed_config"]
 
 SOME_FAILED = 3
 """Exit code when the output stands, but without some images of a plate or collection."""
 
 
-def fuse(
+def fuse_config(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="OME-Zarr, TIFF, or a folder of plane images.")
     ],
@@ -94,7 +95,15 @@ def fuse(
         Path | None,
         typer.Option(
             metavar="FILE_OR_NAME",
-            help="YAML file of these settings, or laptop, rig, workstation; options win over it.",
+            help="YAML file of these settings, or laptop, rig, slurm, workstation; options win.",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Fuse on workers elsewhere: local:N processes, slurm:N jobs, or a Dask scheduler "
+            "tcp://HOST:PORT.",
         ),
     ] = None,
     ome_zarr: Annotated[
@@ -122,7 +131,7 @@ def fuse(
             help="Read missing chunks as their fill value, go on without missing images.",
         ),
     ] = False,
-) -> None:
+) -> Any:  # a RunConfig; typer looks names up, and this one imports half of zfuse
     """Fuse a focal stack into one image with depth and confidence maps."""
     given = {
         "input": source,
@@ -138,17 +147,24 @@ def fuse(
         "workers": workers,
         "min_confidence": min_confidence,
         "ome_zarr": ome_zarr,
+        "cluster": cluster,
         "overwrite": overwrite or None,
         "resume": resume or None,
         "report": report,
         "allow_missing": allow_missing or None,
     }
-    settings = joined_config(config, given, method, setting or [], quantitative=quantitative)
+    return joined_config(config, given, method, setting or [], quantitative=quantitative)
+
+
+@wraps(fuse_config, assigned=("__module__", "__doc__", "__annotations__"))
+def fuse(**options: Any) -> None:
+    """Fuse what the options say."""
+    settings = fuse_config(**options)
 
     from zfuse.pipeline import run
     from zfuse.pipeline.cli._progress import ConsoleProgress, compiling_notice
 
-    with compiling_notice(), ConsoleProgress(Path(output).name) as progress:
+    with compiling_notice(), ConsoleProgress(Path(settings.output).name) as progress:
         summary = run(settings, progress)
     say(summary)
     for line in summary.details:
@@ -182,15 +198,28 @@ def joined_config(
         One line: which setting, what is allowed.
     """
     from zfuse.pipeline import RunConfig
+    from zfuse.pipeline._clusters import merged_cluster
     from zfuse.pipeline.methods import DEFAULT_METHOD
 
     values: dict[str, Any] = RunConfig.read_file(config) if config is not None else {}
+    section = values.get("cluster")
     values |= {key: value for key, value in given.items() if value is not None}
+    if section is not None:
+        values["cluster"] = merged_cluster(section, given.get("cluster"))
     if method is not None or setting:
         values["method"] = method_values(values.get("method", DEFAULT_METHOD), method, setting)
     if quantitative:
         values["method"] = _quantitative(values.get("method", DEFAULT_METHOD))
     return RunConfig.checked(values, f"config {config}" if config is not None else "settings")
+
+
+def parsed_config(words: list[str]) -> RunConfig:
+    """Return what the words of a command line say that are meant for ``zfuse fuse``."""
+    parser = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    parser.command()(fuse_config)
+    command = typer.main.get_command(parser)
+    config: RunConfig = command.main(args=words, prog_name="zfuse submit", standalone_mode=False)
+    return config
 
 
 def _quantitative(configured: str | dict[str, Any]) -> dict[str, Any]:

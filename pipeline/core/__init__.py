@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from zfuse.pipeline.core._settings import Settings as Settings
     from zfuse.pipeline.core._signal import Signal as Signal
+    from zfuse.pipeline.core._sizes import byte_count as byte_count
     from zfuse.pipeline.core._stack import Channel as Channel, Stack as Stack
     from zfuse.pipeline.core._staging import (
         Staging as Staging,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         chunk_pool as chunk_pool,
         cores as cores,
         each as each,
+        limit_cores as limit_cores,
         wait_all as wait_all,
     )
     from zfuse.pipeline.core._tiff_notes import tiff_notes as tiff_notes
@@ -83,9 +85,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_sample": ["Sample", "sample_windows"],
         "_settings": ["Settings"],
         "_signal": ["Signal"],
+        "_sizes": ["byte_count"],
         "_stack": ["Channel", "Stack"],
         "_staging": ["Staging", "check_absent", "check_staging"],
-        "_threads": ["chunk_pool", "cores", "each", "wait_all"],
+        "_threads": ["chunk_pool", "cores", "each", "limit_cores", "wait_all"],
         "_tiff_notes": ["tiff_notes"],
         "_validation": ["nearest", "one_line"],
         "_value_step": ["value_step"],

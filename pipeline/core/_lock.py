@@ -5,8 +5,10 @@ owner. Must not know: what lies in the folder.
 
 The system frees the lock when a process ends, however it ends: neither clocks nor process numbers
 (which are used again) decide. On a drive that machines share, a lock may be seen by one machine
-only, so a file that names another host is respected too, and a person must say that its owner is
-dead. Where a file system has no locks at all, the file counts as long as it exists.
+only, so a file that names another host is respected too, as long as its owner gives signs of life:
+it touches the file every 10 seconds, and is dead when somebody who waits sees none in 45. So a
+batch job that is started again on another node waits as long. Clocks of two machines are not
+compared. Where a file system has no locks at all, the same holds for owners on the same host.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +36,8 @@ __all__ = ["ATTEMPTS", "PAUSE", "FolderLock", "Holder", "alone", "holder_of"]
 
 _FAR = 1 << 30  # the locked byte: Windows lets nobody read it, and everybody may read the owner
 ATTEMPTS, PAUSE = 10, 0.02  # somebody may just be looking, or be about to end: that is short
+BEAT, SILENCE = 10.0, 45.0
+"""Seconds between two signs of life, and without one after which an owner elsewhere is dead."""
 _HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
@@ -74,6 +79,8 @@ class FolderLock:
         self.path = path
         self._file: int | None = None
         self._record = b""
+        self._ended = threading.Event()
+        self._living: threading.Thread | None = None
 
     def acquire(self) -> Holder | None:
         """Take the lock.
@@ -97,7 +104,7 @@ class FolderLock:
             file = os.open(self.path, flags & ~os.O_CREAT)
         try:
             holder = _holder(file, unlocked_is_free=created)
-            if holder is not None:
+            if holder is not None and not _is_silent(self.path, file, holder):
                 return holder
             # A file that was removed between opening and locking protects nothing.
             if not _is_at(file, self.path):
@@ -107,16 +114,27 @@ class FolderLock:
                 "pid": os.getpid(),
                 "since": datetime.now().isoformat(" ", "seconds"),
                 "id": uuid4().hex,
+                "beat": BEAT,
             }
             self._record = json.dumps(record).encode()
             os.ftruncate(file, 0)
             os.lseek(file, 0, os.SEEK_SET)
             os.write(file, self._record)
-            self._file = file
+            self._file, self._ended = file, threading.Event()
+            self._living = threading.Thread(
+                target=self._live, args=(self._ended,), name="zfuse-lock", daemon=True
+            )
+            self._living.start()
         finally:
             if self._file is None:
                 os.close(file)
         return None
+
+    def _live(self, ended: threading.Event) -> None:
+        """Give signs of life."""
+        while not ended.wait(BEAT) and self.held():
+            with suppress(OSError):
+                os.utime(self.path)
 
     def held(self) -> bool:
         """Whether the lock is ours and the file in its place is still the one that we locked."""
@@ -130,6 +148,9 @@ class FolderLock:
         if file is None:
             return
         self._file = None
+        self._ended.set()
+        if self._living is not None:
+            self._living.join()
         # Elsewhere the file must go first, or somebody takes it in between; Windows removes no
         # open file, and refuses to remove what somebody has taken.
         with suppress(OSError):
@@ -181,9 +202,37 @@ def holder_of(path: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        return _holder(file, unlocked_is_free=False)
+        holder = _holder(file, unlocked_is_free=False)
+        return None if holder is not None and _is_silent(path, file, holder) else holder
     finally:
         os.close(file)
+
+
+_silent: dict[bytes, float] = {}  # records whose owners gave no sign of life, and of when
+
+
+def _is_silent(path: Path, file: int, holder: Holder) -> bool:
+    """Whether the owner is one who gives signs of life, and gives none: this takes a while."""
+    record = _content(file)
+    if holder.certain or b'"beat"' not in record:
+        return False
+    seen = _touched(path)
+    end = time.monotonic() + (0 if _silent.get(record) == seen else SILENCE)
+    while time.monotonic() < end:
+        time.sleep(min(1.0, SILENCE / 10))
+        if _touched(path) != seen:
+            return False
+    _silent[record] = seen
+    return True
+
+
+def _touched(path: Path) -> float:
+    """Return when a file was touched last; opened, as an NFS client asks the server only then."""
+    try:
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+    except OSError:
+        return 0.0
 
 
 def _holder(file: int, *, unlocked_is_free: bool) -> Holder | None:

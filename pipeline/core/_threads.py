@@ -30,18 +30,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["chunk_pool", "cores", "each", "wait_all"]
+__all__ = ["chunk_pool", "cores", "each", "limit_cores", "wait_all"]
 
 T = TypeVar("T")
 _NAME = "zfuse-chunk"
+_limit: int | None = None
 
 
 def cores() -> int:
     """Cores that this process may use, where the system can say: a cluster job gets few of many."""
     try:
-        return len(os.sched_getaffinity(0))
+        there = len(os.sched_getaffinity(0))
     except AttributeError:  # Windows and macOS
-        return os.cpu_count() or 1
+        there = os.cpu_count() or 1
+    return min(there, _limit or there)
+
+
+def limit_cores(count: int) -> None:
+    """Use no more cores than that: one worker of several on a machine. Before the first pixel."""
+    global _limit
+    if count != _limit:
+        _limit = count
+        chunk_pool.cache_clear()
 
 
 @cache

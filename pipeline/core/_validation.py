@@ -32,6 +32,8 @@ _LIMITS = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "union_tag_invalid": "{discriminator} is {tag!r}; it must be one of {expected_tags}",
+    "union_tag_not_found": "the key {discriminator} is missing",
 }
 
 

@@ -253,14 +253,26 @@ class Output:
         check_space(self._path, _least_bytes(output_kind(self._path), stack, each=each))
         return self.state(image)
 
-    def began(self, image: str, stack: Stack, tile: int, source: Mapping[str, Any]) -> None:
-        """Record that an image is begun, here or by another process, unless it was before."""
+    def began(
+        self,
+        image: str,
+        stack: Stack,
+        tile: int,
+        source: Mapping[str, Any],
+        *,
+        made: bool = False,
+    ) -> None:
+        """Record that an image is begun, here or by another process, unless it was before.
+
+        `made`: that process has made it by now; otherwise what lies there is removed.
+        """
         if self._record is None:
             return
         with disk_errors(self._path, kept=self._kept):
             if self._record.state(image).tile is not None:
                 return
-            self.place.remove(image)
+            if not made:
+                self.place.remove(image)
             times, _, _, height, width = stack.shape
             grid = times, -(-height // tile), -(-width // tile)
             self._record.begun(image, tile, grid, clean(dict(source)))

@@ -113,14 +113,15 @@ def test_ready_made_configs_are_found_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("laptop", "rig", "workstation"):
+    for name in ("laptop", "rig", "slurm", "workstation"):
         file = next(path for path in READY_MADE if path.stem == name)
         assert RunConfig.from_file(name, **PATHS) == RunConfig.from_file(file, **PATHS)
     assert RunConfig.from_file("laptop", **PATHS, memory="2GB").memory == 2 * 10**9
     with pytest.raises(ZfuseError, match="config laptop: the key 'input' is missing"):
         RunConfig.from_file("laptop")
     wrong = (
-        r"no config 'laptp': did you mean 'laptop'\? \(ready-made: laptop, rig, workstation\), or"
+        r"no config 'laptp': did you mean 'laptop'\? "
+        r"\(ready-made: laptop, rig, slurm, workstation\), or"
     )
     with pytest.raises(ZfuseError, match=wrong):
         RunConfig.from_file("laptp")
