@@ -4,9 +4,8 @@ Duty: refuse a chunk that unfolds to far more than the array's chunks hold: some
 are gigabytes. Must not know: OME metadata, axes, who reads.
 
 zstd tells by the heads of its blocks, none of which decodes to more than 128 KiB, blosc and lz4 by
-their first bytes: 20 µs a chunk of 8 MB. Deflate tells nothing, but never unfolds more than 1032
-times: only what could be dangerous by that is inflated beforehand, up to the limit. bz2 and lzma,
-which hardly anybody uses, always are.
+their first bytes. Deflate tells nothing: chunks of more than 2 MB are inflated beforehand, up to
+the limit. bz2 and lzma, which hardly anybody uses, always are. Small chunks are not looked at.
 """
 
 from __future__ import annotations
@@ -24,13 +23,18 @@ if TYPE_CHECKING:
     import numpy as np
     import zarr
 
-    from zfuse.pipeline.sources._presence import Presence
+    from zfuse.pipeline.sources._presence import Coords, Presence
 
 __all__ = ["ChunkSizes", "limit", "most_decoded", "teller"]
 
 _SLACK = 2**20  # a last block of zstd may be nearly empty; filters and checksums add bytes
-_DEFLATE = 1032  # zlib.net/zlib_tech.html
-_HARMLESS = 2**29  # bytes that inflating may take by accident
+# Stored bytes that are harmless: deflate unfolds 1032 times at the most (zlib.net/zlib_tech.html),
+# to 2 GB; 4 bytes of zstd are a block of 128 KiB, so 8 kB are 256 MB; lz4 unfolds 255 times.
+_FLOORS = {"gzip": 2**21, "zlib": 2**21, "zstd": 2**13, "blosc": 2**13, "lz4": 2**16}
+_HEADS = {"blosc": 16, "lz4": 4}  # bytes that tell all
+_LARGE = 2**20  # more is mapped instead of read: only the heads of blocks are looked at
+_WHOLE = -1
+_ABSENT = 2**64 - 1  # length of an inner chunk that was never written
 _ZSTD_BLOCK = 2**17
 _ZSTD, _ZSTD_SKIPPABLE = b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 
@@ -51,6 +55,7 @@ class ChunkSizes:
     def __init__(self, array: zarr.Array[Any], presence: Presence, source: str) -> None:
         self._name = teller(array)
         self._limit = limit(array.chunks, array.dtype)
+        self._floor = _FLOORS.get(self._name, 0)
         self._presence = presence
         self._source = source
 
@@ -64,24 +69,34 @@ class ChunkSizes:
         """
         if not self._name:
             return
-        for chunk, file, parts in self._presence.stored(selection):
+        for file, chunks, places in self._presence.stored(selection):
+            if places and all(size <= self._floor or size == _ABSENT for _, size in places):
+                continue
             try:
-                with open(file, "rb") as opened:
-                    if not os.fstat(opened.fileno()).st_size:
-                        continue
-                    with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                        for start, size in parts or [(0, len(data))]:
-                            # of a mapped shard nothing is copied but what is looked at
-                            found = most_decoded(self._name, data, start, size, self._limit)
+                with open(file, "rb", buffering=0) as opened:
+                    for chunk, (start, size) in zip(chunks, places or [(0, _WHOLE)], strict=True):
+                        size = os.fstat(opened.fileno()).st_size if size == _WHOLE else size
+                        if self._floor < size < _ABSENT:
+                            found = self._most(opened, start, size)
                             if found > self._limit:
-                                raise ZfuseError(
-                                    f"{self._source}: chunk {self._presence.key(chunk)} decodes to "
-                                    f"{found} bytes or more, a chunk of this array to "
-                                    f"{self._limit} at the most; it is damaged: copy it again from "
-                                    "the original"
-                                )
+                                raise self._refusal(chunk, found)
             except (OSError, ValueError):
                 continue  # missing or empty: told elsewhere
+
+    def _most(self, file: Any, start: int, size: int) -> int:
+        if size > _LARGE and self._name not in _HEADS:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return most_decoded(self._name, data, start, size, self._limit)
+        file.seek(start)
+        data = file.read(_HEADS.get(self._name, size))
+        return most_decoded(self._name, data, 0, len(data), self._limit)
+
+    def _refusal(self, chunk: Coords, found: int) -> ZfuseError:
+        return ZfuseError(
+            f"{self._source}: chunk {self._presence.key(chunk)} decodes to {found} bytes or more, "
+            f"a chunk of this array to {self._limit} at the most; it is damaged: copy it again "
+            "from the original"
+        )
 
 
 def teller(array: zarr.Array[Any]) -> str:
@@ -151,8 +166,6 @@ def _lz4(data: Any, at: int, end: int, most: int) -> int:
 def _deflate(data: Any, at: int, end: int, most: int) -> int:
     import zlib
 
-    if (end - at) * _DEFLATE <= max(most, _HARMLESS):
-        return 0
     return _unfolded(lambda: zlib.decompressobj(47), data[at:end], most)  # 47: gzip and zlib
 
 

@@ -121,8 +121,8 @@ class Presence:
 
     def stored(
         self, selection: tuple[slice, ...]
-    ) -> Iterator[tuple[Coords, Path, list[tuple[int, int]]]]:
-        """Go through the local files of a selection: a chunk in each, and where its chunks lie.
+    ) -> Iterator[tuple[str, list[Coords], list[tuple[int, int]]]]:
+        """Go through the local files of a selection: the chunks in each, and where they lie.
 
         The list of places (start, length) is empty where the whole file is one chunk.
         """
@@ -132,17 +132,15 @@ class Presence:
         for chunk in self.chunks_of(selection):
             shards.setdefault(self._split(chunk)[0], []).append(chunk)
         for stored, chunks in shards.items():
-            file = self.folder / self._array.metadata.encode_chunk_key(stored)
+            file = f"{self.folder}/{self._array.metadata.encode_chunk_key(stored)}"
             if self._index is None:
-                yield chunks[0], file, []
+                yield file, chunks, []
                 continue
-            table = self._index.table(self, stored) if file.exists() else None
+            table = self._index.table(self, stored) if self._exists(stored) else None
             if table is None:
                 continue
-            for chunk in chunks:
-                start, length = (int(n) for n in table[self._split(chunk)[1]])
-                if start != int(ABSENT) or length != int(ABSENT):
-                    yield chunk, file, [(start, length)]
+            inner = tuple(np.array([self._split(chunk)[1] for chunk in chunks]).T)
+            yield file, chunks, [(start, length) for start, length in table[inner].tolist()]
 
     def forget(self) -> None:
         """Look up shards anew: someone is writing them."""
