@@ -74,9 +74,15 @@ def page_chunk(page: Any) -> tuple[int, int]:
     keyframe = page.keyframe
     if keyframe.is_final:
         return 1, 1  # mapped, not decoded: any cut is free
+    high, wide = min(keyframe.rowsperstrip, keyframe.imagelength), keyframe.imagewidth
     if keyframe.is_tiled:
-        return keyframe.tilelength, keyframe.tilewidth
-    return min(keyframe.rowsperstrip, keyframe.imagelength), keyframe.imagewidth
+        high, wide = keyframe.tilelength, keyframe.tilewidth
+    if min(high, wide) < 1:
+        raise ZfuseError(
+            f"{page.parent.filehandle.path} has strips or tiles of {wide} x {high} px, at least "
+            "1 x 1 is needed; it is damaged: copy it again from the original"
+        )
+    return high, wide
 
 
 def read_page(

@@ -142,6 +142,13 @@ def samples(place: Path) -> None:
         tags["SamplesPerPixel"].overwrite((65533, 65535))
 
 
+def no_rows(place: Path) -> None:
+    """Write what the fuzzer found: strips of no rows."""
+    tifffile.imwrite(place, PIXELS[0], compression="zlib", metadata=None)
+    with tifffile.TiffFile(place, mode="r+b") as tif:
+        tif.pages.first.tags["RowsPerStrip"].overwrite(0)
+
+
 def png_in_tiff(place: Path) -> None:
     tifffile.imwrite(place, PIXELS.astype(np.uint8), compression="png", photometric="minisblack")
     large = imagecodecs.png_encode(np.zeros((16_000, 16_000), np.uint8))
@@ -234,6 +241,7 @@ CASES: list[tuple[str, Callable[[Path], None], str]] = [
     ("count.ome.tif", ome(lambda t: t.replace('SizeZ="3"', 'SizeZ="90000000"')), "planes"),
     ("modulo.ome.tif", ome(lambda t: t.replace("</OME>", MODULO + "</OME>")), "1e\\+09 planes"),
     ("samples.tif", samples, "tag 277"),
+    ("rows.tif", no_rows, "64 x 0 px"),
     ("png.tif", png_in_tiff, "16000 x 16000 px in the place"),
     ("declared_png", folder("png", png(2**31 - 1, 2**31 - 1)), "memory of"),
     ("declared_jpeg", folder("jpg", jpeg(65_500, 65_500)), "memory of"),
