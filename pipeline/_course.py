@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zfuse.errors import ZfuseError
 from zfuse.pipeline._identity import source_files
 from zfuse.pipeline._settle import LeftOutError, changes
-from zfuse.pipeline.core import OutputError
+from zfuse.pipeline.core import OutputError, output_kind
 from zfuse.pipeline.sources import NoStackError
 
 if TYPE_CHECKING:
@@ -163,6 +163,12 @@ def narrowed(config: RunConfig, collection: Collection, progress: Progress) -> S
         There is no stack.
     """
     members = collection.members
+    if (
+        collection.kind == "plate"
+        and len(members) == 1
+        and output_kind(config.output) != "ome-zarr"
+    ):
+        return [replace(members[0], target="")]  # a file holds one image
     if collection.kind != "images":
         return members
     found: list[Member] = []

@@ -87,7 +87,7 @@ def open_output(
     if output_kind(output) != "ome-zarr" and tuple(images) != ("",):
         raise ZfuseError(
             f"output {output} holds one image, but the input has {len(images)}; write to "
-            ".ome.zarr, or choose one with --series"
+            ".ome.zarr, or choose one with --series or --select"
         )
     return Output(
         Path(output), images, layout, overwrite=overwrite, resume=resume, identity=identity,
