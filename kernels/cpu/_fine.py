@@ -123,7 +123,7 @@ def place_fine(
     for step in range(height + 1):
         y = step
         if y < height:
-            if depth.shape[0] == height:
+            if depth.shape[0] == height and depth.shape[1] == width:
                 smooth[:width] = depth[y]
             else:
                 expand_run(depth, y, 0, width, width, column, smooth)
