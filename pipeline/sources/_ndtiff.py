@@ -1,7 +1,7 @@
 """NDTiff data sets, as Micro-Manager, pycro-manager and ndstorage write them.
 
-Duty: which image of the index is which plane of which position, and reading them where they lie.
-Must not know: how the index is spelt (`_ndtiff_index`), how notes are spelt (`_micromanager`).
+Duty: which image of the index is which plane of which position. Must not know: how the index is
+spelt (`_ndtiff_index`), how notes are (`_micromanager`), how planes are read (`_ndtiff_reader`).
 
 Positions are images; so is every value of an axis that zfuse does not know, such as the row and
 column of a tile. Of a data set with pyramid the full resolution is read.
@@ -15,10 +15,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import BaseReader, Channel, Stack, each
+from zfuse.pipeline.core import Channel, Stack
 from zfuse.pipeline.sources._layout import DESCENDING, Layout, NoStackError
 from zfuse.pipeline.sources._members import Listing, Member
 from zfuse.pipeline.sources._micromanager import mm_calibration
@@ -30,12 +30,9 @@ from zfuse.pipeline.sources._ndtiff_index import (
     ndtiff_summary,
     read_index,
 )
+from zfuse.pipeline.sources._ndtiff_reader import NDTiffReader
 from zfuse.pipeline.sources._ome_xml import number
-from zfuse.pipeline.sources._tiff_pages import Files, read_contiguous
 from zfuse.pipeline.sources._units import is_size
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["is_ndtiff", "list_members", "open_member"]
 
@@ -178,63 +175,6 @@ def open_member(place: str, path: str, *, allow_missing: bool) -> Stack:
         kind="NDTiff",
         warnings=tuple(f"{source}: {line}" for line in said),
     )
-
-
-class NDTiffReader(BaseReader):
-    """Reads planes where they lie.
-
-    Parameters
-    ----------
-    folder
-        Of the files.
-    grid
-        ``grid[t][c][z]``: entries, None for planes that were never written.
-    layout
-        The axes.
-    first
-        An entry: all are alike.
-    samples
-        Of a pixel.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        grid: list[list[list[NDTiffEntry | None]]],
-        layout: Layout,
-        first: NDTiffEntry,
-        samples: int,
-    ) -> None:
-        super().__init__(layout.shape, first.dtype.newbyteorder("="), (1, 1, 1))
-        self._folder = folder
-        self._grid = grid
-        self._samples = samples
-        self._files = Files()
-
-    def fill(self, t: int, z: slice, y: slice, x: slice, out: NDArray[Any]) -> None:
-        """Fill `out` with the window, planes in parallel."""
-        step = self._samples
-        work = [
-            (entry, out[i, c * step : (c + 1) * step])
-            for c, row in enumerate(self._grid[t])
-            for i, entry in enumerate(row[z])
-        ]
-        each(lambda job: self._plane(job[0], y, x, job[1]), work)
-
-    def close(self) -> None:
-        """Release the files."""
-        super().close()
-        self._files.close()
-
-    def _plane(self, entry: NDTiffEntry | None, y: slice, x: slice, out: NDArray[Any]) -> None:
-        if entry is None:
-            out[...] = 0
-            return
-        path = str(self._folder / entry.file)
-        big = self._files.get(path)[:2] == b"MM"
-        dtype = self.dtype.newbyteorder(">" if big else "<")
-        size = (1, entry.height, entry.width, self._samples)
-        read_contiguous(self._files, path, entry.offset, dtype, size, y, x, out)
 
 
 def _folder(path: Path) -> Path | None:
