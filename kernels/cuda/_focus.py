@@ -396,8 +396,9 @@ def _kernel(measure: int, plan: _Plan, wide: bool, packed: int, checked: bool, f
         take_pixels(pixels, s2[4], z, top, left, image, int32(v + 2), u)
         take_pixels(pixels, s3[4], z, top, left, image, int32(v + 3), u)
 
-    # Threads of a block are known: a register more than there are for them would not start.
-    return cuda.jit(fold) if SIMULATED else cuda.jit(fold, launch_bounds=threads)
+    # Threads of a block are known: a register more than there are for them would not start. With
+    # no word of one block being enough, ptxas spills for two (sm_120: 8 bytes at 128 registers).
+    return cuda.jit(fold) if SIMULATED else cuda.jit(fold, launch_bounds=(threads, 1))
 
 
 def _words(signal: Any) -> tuple[Any, int]:
