@@ -38,7 +38,7 @@ _SCRIPT = """\
 {prologue}
 # Stopped by SIGTERM, the run leaves what is finished, and goes on with it when it is started again:
 # by SLURM after a pre-emption, by the last line when the job's time is nearly up, or by hand.
-again=
+again= code=1
 trap 'kill -TERM "$run"' TERM
 trap 'again=yes; kill -TERM "$run"' USR1
 {command} &
