@@ -12,6 +12,7 @@ from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
 from zfuse.kernels.cpu._pyramid import expand_run
+from zfuse.kernels.cpu._rows import copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def place_fine(
         y = step
         if y < height:
             if depth.shape[0] == height and depth.shape[1] == width:
-                smooth[:width] = depth[y]
+                copy_row(depth[y], smooth[:width])
             else:
                 expand_run(depth, y, 0, width, width, column, smooth)
             _place_row(smooth, fine[y], significance[y], limits, placed[y % 3], better[y])

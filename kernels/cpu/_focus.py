@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import float32
+from numba import float32, int64
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
 from zfuse.kernels.cpu._measures import (
@@ -118,8 +118,9 @@ def _fold_rows(
                     sums,
                 )  # fmt: skip
                 if measure == VARIANCE:
+                    # Of the type of `measure`: a constant would compile all of it a second time.
                     push_measure(
-                        GIVEN, signal, p, y_in, x0 - radius, x1 + radius, frame, invalid[p],
+                        int64(GIVEN), signal, p, y_in, x0 - radius, x1 + radius, frame, invalid[p],
                         scratch, plain_sums,
                     )  # fmt: skip
             y = y_in - radius

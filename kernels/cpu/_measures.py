@@ -200,11 +200,12 @@ def measure_row(measure, plane, y, x0, x1, frame, invalid, scratch, out):
     for start, stop in ((0, left + 1), (width - 1 - right, width)):
         a, b = max(start, x0), min(stop, x1)
         if a < b:
-            edge = scratch.edge[:, : b - a + 2]
-            for i in range(b - a + 2):
+            n = b - a + 2
+            # Rows one by one: those of a part of the columns would be a type of their own.
+            above, mid, below = scratch.edge[0, :n], scratch.edge[1, :n], scratch.edge[2, :n]
+            for i in range(n):
                 x = inside_frame(a - 1 + i, width, left, right)
-                edge[0, i], edge[1, i], edge[2, i] = up[x], row[x], down[x]
-            at = out[a - x0 : b - x0 + 2]
-            _stencil_row(measure, edge[0], edge[1], edge[2], scratch.sobel, at)
+                above[i], mid[i], below[i] = up[x], row[x], down[x]
+            _stencil_row(measure, above, mid, below, scratch.sobel, out[a - x0 : b - x0 + 2])
     if invalid:
         _clear_invalid(plane, y, x0, x1, out)

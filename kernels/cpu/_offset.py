@@ -12,7 +12,7 @@ import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
-from zfuse.kernels.cpu._rows import add_product, add_row
+from zfuse.kernels.cpu._rows import add_product, add_row, copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -235,7 +235,7 @@ def settle_offset(
     gain = np.zeros(shape, np.float32)
     inside = slice(most, most + columns)
     for y in range(height):
-        depth[y + most, inside] = sums.depth[y]
+        copy_row(sums.depth[y], depth[y + most, inside])
         _solve_row(
             sums.depth[y], sums.level[y], sums.slope[y], floor[y], planes, np.float32(width),
             pull[y + most, inside], gain[y + most, inside],

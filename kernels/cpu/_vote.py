@@ -13,6 +13,7 @@ import numpy as np
 from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
+from zfuse.kernels.cpu._rows import copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,9 +114,10 @@ def choose_scale(
     most, window = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
         chosen = voters[0, y]
-        chosen[:] = depths[widest][y]
-        most[:] = significance[widest][y]
-        trust[y] = most
+        # Row by row: numba takes seconds to compile an assignment that might broadcast.
+        copy_row(depths[widest][y], chosen)
+        copy_row(significance[widest][y], most)
+        copy_row(most, trust[y])
         window[:] = rule.window[widest]
         for k in range(widest - 1, -1, -1):
             _take_row(depths[k][y], significance[k][y], sure, chosen, most, trust[y])
@@ -129,9 +131,10 @@ def choose_scale(
             _variance_row(row, window, np.float32(rule.silent), noise, chance, variances[v, y])
             for k in range(v):
                 _silence_row(significance[k][y], sure, variances[v, y])
-            voters[v, y] = depths[v - 1][y]
-        candidates[0, y], candidates[1, y] = chosen, depths[1][y]
-        candidates[2, y] = depths[widest][y]
+            copy_row(depths[v - 1][y], voters[v, y])
+        copy_row(chosen, candidates[0, y])
+        copy_row(depths[1][y], candidates[1, y])
+        copy_row(depths[widest][y], candidates[2, y])
 
 
 @jit
@@ -248,11 +251,11 @@ def vote_depth(
     voters, height, width = depths.shape
     padded = np.zeros((voters, height + 2 * radius, width + 2 * radius), np.float32)
     unsure = np.full(padded.shape, np.inf, np.float32)
-    padded[:, radius : radius + height, radius : radius + width] = depths
-    unsure[:, radius : radius + height, radius : radius + width] = variances
     spoken = np.zeros((voters, height + 2 * radius, padded.shape[2] // _RUN + 1), np.bool_)
     for v in range(voters):
         for y in range(radius, radius + height):
+            copy_row(depths[v, y - radius], padded[v, y, radius : radius + width])
+            copy_row(variances[v, y - radius], unsure[v, y, radius : radius + width])
             for a in range(spoken.shape[2]):
                 spoken[v, y, a] = _speaks(unsure[v, y, a * _RUN : (a + 1) * _RUN])
     scratch = np.empty((2, width), np.float32)

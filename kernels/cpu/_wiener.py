@@ -15,7 +15,7 @@ from numba import float32
 
 from zfuse.kernels.cpu._jit import jit, jit_allocating
 from zfuse.kernels.cpu._pyramid import expand_run
-from zfuse.kernels.cpu._rows import add_row
+from zfuse.kernels.cpu._rows import add_row, copy_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,7 +153,7 @@ def settle_band(
             at = y % slots
             _mean_row(band[y], norm[y], mean[at])
             expand_run(coarse, y, 0, width, width, column, wide)
-            low[at] = wide[:width]
+            copy_row(wide[:width], low[at])
             _noise_row(
                 low[at], norm[y], square[y], np.float32(gain), np.float32(floor),
                 np.float32(variance), noise[at],
