@@ -286,7 +286,7 @@ def test_control_characters_of_names_are_spelt_out(folder: Path) -> None:
     lines = zfuse("info", name).stdout.splitlines()
     assert lines[0].startswith("image       [red]")
     assert "\x1b" not in lines[0]
-    assert lines[1].startswith("axes ")
+    assert lines[1].startswith("format ")
     for done in (zfuse("fuse", name, "out.tif"), zfuse("fuse", name, "out.tif")):
         assert "\x1b" not in done.stdout + done.stderr
     assert len(zfuse("fuse", name + "f", "new.tif").stderr.splitlines()) == 1

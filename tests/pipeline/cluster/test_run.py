@@ -156,8 +156,8 @@ def test_a_worker_is_killed(tmp_path: Path, image: tuple[Path, dict[str, str]]) 
     assert killed.done == killed.total
 
 
-def test_the_scheduler_is_killed(tmp_path: Path, image: tuple[Path, dict[str, str]]) -> None:
-    source, expected = image
+def test_the_scheduler_is_killed(tmp_path: Path, large: tuple[Path, dict[str, str]]) -> None:
+    source, expected = large  # of a few tiles the last would be in flight already
     file = tmp_path / "scheduler.json"
     started = [
         subprocess.Popen(
