@@ -324,7 +324,7 @@ def test_ndtiff_names_and_pixel_size(tmp_path: Path) -> None:
             data += bytes(4) + PIXELS[int(channel == "DAPI"), z].tobytes() + b'{"a": 1}'
             axes, name = json.dumps({"z": z, "channel": channel}).encode(), b"a_NDTiffStack.tif"
             index += struct.pack("<I", len(axes)) + axes + struct.pack("<I", len(name)) + name
-            index += struct.pack("<IiiiiIii", pixels, 30, 20, 1, 0, 0, 0, 0)
+            index += struct.pack("<8I", pixels, 30, 20, 1, 0, pixels + 1200, 8, 0)
     (tmp_path / "a_NDTiffStack.tif").write_bytes(data)
     (tmp_path / "NDTiff.index").write_bytes(index)
     (stack,) = open_stacks(tmp_path / "a_NDTiffStack.tif")
