@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         chunk_pool as chunk_pool,
         cores as cores,
         each as each,
+        give_way as give_way,
         limit_cores as limit_cores,
         wait_all as wait_all,
     )
@@ -88,7 +89,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_sizes": ["byte_count"],
         "_stack": ["Channel", "Stack"],
         "_staging": ["Staging", "check_absent", "check_staging"],
-        "_threads": ["chunk_pool", "cores", "each", "limit_cores", "wait_all"],
+        "_threads": ["chunk_pool", "cores", "each", "give_way", "limit_cores", "wait_all"],
         "_tiff_notes": ["tiff_notes"],
         "_validation": ["nearest", "one_line"],
         "_value_step": ["value_step"],

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zfuse.errors import ZfuseError
-from zfuse.pipeline.core import growing_folder
+from zfuse.pipeline.core import give_way, growing_folder
 from zfuse.pipeline.live._acquisition import Acquisition
 from zfuse.pipeline.live._sink_view import mark_of
 
@@ -160,6 +160,7 @@ class Attachment:
     # In our own threads.
 
     def _work(self) -> None:
+        give_way()
         while True:
             news = self._news.get()
             try:

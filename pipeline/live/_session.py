@@ -14,7 +14,7 @@ import numpy as np
 
 from zfuse.errors import ZfuseError, reason
 from zfuse.pipeline._channels import EACH, Decisions
-from zfuse.pipeline.core import NoPixels, Progress, Stack
+from zfuse.pipeline.core import NoPixels, Progress, Stack, give_way
 from zfuse.pipeline.live._folds import Folds
 from zfuse.pipeline.live._output import LiveOutput
 from zfuse.pipeline.live._queue import Budget, Ended, FrameQueue, Lost
@@ -273,6 +273,7 @@ class Session:
     def _work(self) -> None:
         """Serve the queue, in the session's thread."""
         assert self._worker is not None
+        give_way()
         while (item := self._queue.take()) is not None:
             try:
                 if item.key is not None:
