@@ -2,7 +2,7 @@
 
 # Fast tests, as README has them
 test *args:
-    python -m pytest {{args}}
+    python -m pytest -n 2 {{args}}
 
 # What takes minutes: networks, real stacks in ../shared, killed processes
 slow *args:
